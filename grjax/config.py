@@ -1,0 +1,220 @@
+"""The keys of a run's config, and how defaults, a config file and the command line become one config.
+
+The sections `noise`, `model`, `loss`, `optimizer` and `schedule` name something registered; their other keys
+are its options, checked against its signature. A duration is given once, in steps or in epochs, by the
+ending of its key: `train_steps` or `train_epochs`.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from grjax.errors import ConfigError
+from grjax.registry import closest
+
+_NAMED_SECTIONS = ("noise", "model", "loss", "optimizer", "schedule")
+_UNITS = ("steps", "epochs")
+
+
+def defaults() -> ConfigDict:
+    """Every key there is, with its default. A config file sets what differs."""
+    return ConfigDict(
+        {
+            "data": {
+                "name": "digits",
+                "dir": None,  # TFDS's data folder; None: ~/tensorflow_datasets or $TFDS_DATA_DIR
+                "augmentation": (),  # names of grjax.data.augment, applied in turn
+                "validation_fraction": 0.0,  # of the training examples, held out with clean labels
+                "validation_seed": 0,
+            },
+            "noise": {"name": "symmetric", "rate": 0.0, "seed": 0},
+            "model": {"name": "cnn"},
+            "loss": {"name": "cross_entropy"},
+            "optimizer": {"name": "momentum", "learning_rate": 0.1},
+            "schedule": {"name": "constant"},
+            "init_seed": 0,  # of the initial parameters
+            "order_seed": 0,  # of the order of examples, augmentation and dropout
+            "batch_size": 128,  # global: over all devices of all hosts
+            "eval_batch_size": 512,
+            "train_epochs": 60.0,
+            "eval_every_epochs": 1.0,
+            "checkpoint_every_epochs": 10.0,
+            "keep_checkpoints": 3,  # the latest so many
+            # Train steps in one call to the devices: the largest divisor of all intervals up to this. More
+            # saves dispatch on GPU and TPU; on the CPU leave it at 1 (see grjax/steps.py).
+            "max_steps_per_call": 1,
+            "tensorboard": True,  # write TensorBoard events too, if tensorboardX is installed
+        }
+    )
+
+
+def merge(config: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
+    """Lays `layer` over `config`: what the layer says replaces what the config said.
+
+    Two replacements go further than one key. A section that names another loss, model, ... drops the options
+    of the one before; a duration in one unit drops the same duration in the other.
+
+    Args:
+      config: nested mapping with every key of `defaults()`.
+      layer: nested mapping with any of these keys, and options in the named sections.
+
+    Returns:
+      A new nested dict; the arguments stay as they are.
+
+    Raises:
+      ConfigError: an unknown key, a value of another type than the default's, a section that is not a
+        mapping, or a duration that the layer gives twice.
+    """
+    merged = _without_other_units(dict(config), layer, where="")
+    for key, value in layer.items():
+        if key in _NAMED_SECTIONS or key == "data":
+            merged[key] = _merge_section(key, merged[key], value)
+        else:
+            _check_key(key, value, where="", known=_top_level())
+            merged[key] = value
+    return merged
+
+
+def resolve(*layers: Mapping[str, Any] | ConfigDict) -> ConfigDict:
+    """`defaults()` under the given layers, checked and locked: the config of a run.
+
+    Args:
+      *layers: nested mappings or `ConfigDict`s, each laid over those before it; usually a config file's
+        and the command line's.
+
+    Raises:
+      ConfigError: see `merge`; or a value out of its range.
+    """
+    merged: dict[str, Any] = defaults().to_dict()
+    for layer in layers:
+        merged = merge(merged, layer.to_dict() if isinstance(layer, ConfigDict) else layer)
+    for key, least in (
+        ("batch_size", 1), ("eval_batch_size", 1), ("keep_checkpoints", 1), ("max_steps_per_call", 1),
+        ("init_seed", 0), ("order_seed", 0),
+    ):  # fmt: skip
+        if merged[key] < least:
+            raise ConfigError(f"{key}: must be at least {least}, got {merged[key]}")
+    for key in ("init_seed", "order_seed"):
+        if merged[key] >= 2**32:  # jax would take it modulo 2**32
+            raise ConfigError(f"{key}: must be below 2**32, got {merged[key]}")
+    if not 0 <= merged["data"]["validation_fraction"] < 1:
+        raise ConfigError(
+            f"data.validation_fraction: must be in [0, 1), got {merged['data']['validation_fraction']}"
+        )
+    return ConfigDict(merged).lock()
+
+
+def unflatten(dotted: Mapping[str, Any]) -> dict[str, Any]:
+    """{'loss.lam': 1} -> {'loss': {'lam': 1}}."""
+    nested: dict[str, Any] = {}
+    for path, value in dotted.items():
+        *parents, last = path.split(".")
+        section = nested
+        for parent in parents:
+            section = section.setdefault(parent, {})
+        section[last] = value
+    return nested
+
+
+def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{'loss': {'lam': 1}} -> {'loss.lam': 1}."""
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def steps(config: Mapping[str, Any], stem: str, steps_per_epoch: int) -> int:
+    """The duration `stem`, given as '{stem}_steps' or '{stem}_epochs', in whole steps, at least one.
+
+    Raises:
+      ConfigError: not a finite positive number, or a fraction of a step where steps are given.
+    """
+    unit = next(unit for unit in _UNITS if f"{stem}_{unit}" in config)
+    key, value = f"{stem}_{unit}", config[f"{stem}_{unit}"]
+    if not math.isfinite(value) or value <= 0 or (unit == "steps" and value != int(value)):
+        wanted = "a whole positive number" if unit == "steps" else "a positive number"
+        raise ConfigError(f"{key}: must be {wanted}, got {value}")
+    return max(1, round(value * (steps_per_epoch if unit == "epochs" else 1)))
+
+
+def options_in_steps(section: Mapping[str, Any], steps_per_epoch: int, where: str = "") -> dict[str, Any]:
+    """A section's options without its name, with every `..._epochs` turned to `..._steps`.
+
+    Args:
+      section: of a config, as `config.schedule`.
+      steps_per_epoch: of the run.
+      where: put before the key in an error, as 'schedule.'.
+
+    Raises:
+      ConfigError: epochs that are not finite numbers.
+    """
+    options: dict[str, Any] = {}
+    for key, value in section.items():
+        if key.endswith("_epochs"):
+            several = isinstance(value, list | tuple)
+            for number in value if several else [value]:
+                if (
+                    isinstance(number, bool)
+                    or not isinstance(number, int | float)
+                    or not math.isfinite(number)
+                ):
+                    raise ConfigError(f"{where}{key}: must be a number of epochs or several, got {value!r}")
+            in_steps = [round(number * steps_per_epoch) for number in (value if several else [value])]
+            options[key.removesuffix("epochs") + "steps"] = in_steps if several else in_steps[0]
+        elif key != "name":
+            options[key] = value
+    return options
+
+
+def _merge_section(name: str, section: Mapping[str, Any], layer: Any) -> dict[str, Any]:
+    if not isinstance(layer, Mapping):
+        raise ConfigError(f"{name}: must be a section with keys, as {name}.name, got {layer!r}")
+    if name == "data":
+        for key, value in layer.items():
+            _check_key(key, value, where="data.", known=defaults()["data"].to_dict())
+    elif not isinstance(layer.get("name", ""), str):
+        raise ConfigError(f"{name}.name: must be a name in quotes, got {layer['name']!r}")
+    elif layer.get("name", section["name"]) != section["name"]:
+        section = {}  # its options belong to the one that was named before
+    return {**_without_other_units(dict(section), layer, where=f"{name}."), **layer}
+
+
+def _without_other_units(section: dict[str, Any], layer: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Drops from `section` each duration that `layer` gives in the other unit."""
+    for key in layer:
+        stem, _, unit = key.rpartition("_")
+        if unit in _UNITS:
+            other = f"{stem}_{'epochs' if unit == 'steps' else 'steps'}"
+            if other in layer:
+                raise ConfigError(
+                    f"{where}{key} and {where}{other}: the duration is given twice; "
+                    f"give it in steps or in epochs"
+                )
+            section.pop(other, None)
+    return section
+
+
+def _top_level() -> dict[str, Any]:
+    """The keys outside the sections with their defaults, durations in both units."""
+    known = defaults().to_dict()
+    for key in list(known):
+        if key.endswith("_epochs"):
+            known[key.removesuffix("epochs") + "steps"] = int(known[key])
+    return known
+
+
+def _check_key(key: str, value: Any, where: str, known: Mapping[str, Any]) -> None:
+    if key not in known:
+        raise ConfigError(f"{where}{key}: unknown config key; {closest(key, known)}")
+    default = known[key]
+    also = {float: (int,), tuple: (list,), type(None): (str,)}
+    fits = (type(default), *also.get(type(default), ()))
+    if not isinstance(value, fits) or (isinstance(value, bool) and bool not in fits):
+        kind = "str or None" if default is None else type(default).__name__
+        raise ConfigError(f"{where}{key}: must be {kind}, as {default!r}; got {value!r}")

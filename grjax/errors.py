@@ -1,0 +1,54 @@
+"""Errors that a user can mend, and how a program ends on them: in one line, without a traceback."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class GrjaxError(Exception):
+    """Base of the errors below. `exit_code` is the exit status of `run.py`."""
+
+    exit_code = 1
+
+
+class ConfigError(GrjaxError, ValueError):
+    """An unusable value: the message names the field, the value and what would be right."""
+
+    exit_code = 2
+
+
+class WorkdirError(GrjaxError, RuntimeError):
+    """A workdir that cannot be written, belongs to another run, or holds nothing to restore."""
+
+    exit_code = 3
+
+
+class NonFiniteError(GrjaxError, ArithmeticError):
+    """Training produced NaN or infinity."""
+
+    exit_code = 4
+
+
+class PreemptedError(GrjaxError):
+    """SIGTERM came: the state is saved, and the same command goes on from there."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h: try again later
+
+
+@contextmanager
+def exit_in_one_line(
+    debug: bool = False, kinds: tuple[type[Exception], ...] = (GrjaxError,)
+) -> Iterator[None]:
+    """Within it, an error of these kinds ends the process with one line on stderr.
+
+    Args:
+      debug: let the error through, with its traceback.
+      kinds: which errors; the exit status is their `exit_code`, or 2.
+    """
+    try:
+        yield
+    except kinds as error:
+        if debug:
+            raise
+        print(f"{type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(getattr(error, "exit_code", 2))
