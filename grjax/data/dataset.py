@@ -1,0 +1,116 @@
+"""A data set in memory: images, labels and ids of its splits."""
+
+import dataclasses
+
+import numpy as np
+
+from grjax.errors import ConfigError
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Examples with their clean labels.
+
+    Attributes:
+      images: uint8 [N, height, width, channels].
+      labels: clean labels, int32 [N].
+      ids: distinct example ids, int64 [N], ascending.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    ids: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, positions: np.ndarray) -> "Split":
+        """The examples at `positions`, in that order."""
+        return Split(self.images[positions], self.labels[positions], self.ids[positions])
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """Named splits of one classification problem; 'train' and 'test' are always there.
+
+    Raises `ConfigError` when built from splits that are empty, not uint8 images, or have labels out of
+    range or ids that are not distinct.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    splits: dict[str, Split]
+
+    def __post_init__(self) -> None:
+        for name, split in self.splits.items():
+            where = f"data set {self.name!r}, split {name!r}"
+            if not len(split):
+                raise ConfigError(f"{where}: has no examples")
+            if split.images.dtype != np.uint8 or split.images.ndim != 4:
+                raise ConfigError(
+                    f"{where}: images must be uint8 [N, height, width, channels], "
+                    f"got {split.images.dtype} {list(split.images.shape)}"
+                )
+            if not len(split.images) == len(split.labels) == len(split.ids):
+                raise ConfigError(
+                    f"{where}: {len(split.images)} images, {len(split.labels)} labels and "
+                    f"{len(split.ids)} ids; the numbers must be equal"
+                )
+            bad = np.flatnonzero((split.labels < 0) | (split.labels >= self.num_classes))
+            if bad.size:
+                raise ConfigError(
+                    f"{where}: example {split.ids[bad[0]]} has label {split.labels[bad[0]]}; "
+                    f"labels must be in [0, {self.num_classes})"
+                )
+            if len(np.unique(split.ids)) != len(split.ids):
+                raise ConfigError(f"{where}: ids are not distinct")
+
+    @property
+    def num_classes(self) -> int:
+        """C."""
+        return len(self.class_names)
+
+    def channel_statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of each channel over the training pixels: float32 [channels] each."""
+        pixels = self.splits["train"].images
+        mean = pixels.mean((0, 1, 2), dtype=np.float64).astype(np.float32)
+        std = pixels.std((0, 1, 2), dtype=np.float64).astype(np.float32)
+        return mean, np.maximum(std, 1e-6)
+
+
+def hold_out(dataset: Dataset, fraction: float, seed: int) -> Dataset:
+    """Moves a stratified fraction of the training split to a split named 'validation', with clean labels.
+
+    Args:
+      dataset: a data set without a validation split.
+      fraction: of each class, in (0, 1); rounded to whole examples, at least one of each class.
+      seed: of the choice, its own, >= 0.
+
+    Raises:
+      ConfigError: a fraction or seed out of range, or a class that would have no training example left.
+    """
+    if not 0 < fraction < 1:
+        raise ConfigError(f"data.validation_fraction: must be in [0, 1), got {fraction}")
+    if not 0 <= seed < 2**64:
+        raise ConfigError(f"data.validation_seed: must be in [0, 2**64), got {seed}")
+    train = dataset.splits["train"]
+    # The counter keeps its words apart from those that the same seed gives to noise and to the order.
+    generator = np.random.Philox(key=seed, counter=[0, 0, 0, 2])
+    order = np.argsort(generator.random_raw(len(train)), kind="stable")
+    held_out = np.zeros(len(train), bool)
+    for label in np.unique(train.labels):
+        members = order[train.labels[order] == label]
+        count = max(1, round(fraction * len(members)))
+        if count == len(members):
+            raise ConfigError(
+                f"data.validation_fraction: {fraction} leaves no training example of class {label}"
+            )
+        held_out[members[:count]] = True
+    return dataclasses.replace(
+        dataset,
+        splits={
+            "train": train.take(np.flatnonzero(~held_out)),
+            "validation": train.take(np.flatnonzero(held_out)),
+            **{name: split for name, split in dataset.splits.items() if name != "train"},
+        },
+    )
