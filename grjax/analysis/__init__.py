@@ -1,0 +1,1 @@
+"""Looking at finished runs. Reads workdirs; needs no accelerator."""

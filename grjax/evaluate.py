@@ -1,0 +1,140 @@
+"""Measuring a state on every split, and `--mode=evaluate`."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from grjax import config as config_lib
+from grjax import experiment as experiment_lib
+from grjax import metrics
+from grjax import workdir as workdir_lib
+from grjax.checkpoints import Checkpoints
+from grjax.errors import ConfigError, WorkdirError
+from grjax.experiment import Experiment
+from grjax.metrics import Predictions, Row
+from grjax.steps import DeviceData, TrainState, parallelize, replicate, split_over_devices
+
+
+def predict(
+    p_eval_step: Callable[..., Any],
+    state: TrainState,
+    data: DeviceData,
+    labels: np.ndarray,
+    first_image: int,
+    batch_size: int,
+) -> Predictions:
+    """Runs the model over a split, each example once whatever the batch and device count.
+
+    Args:
+      p_eval_step: a parallelised `make_eval_step`.
+      state: a replicated state.
+      data: the replicated data.
+      labels: annotated labels of the split, int32 [N].
+      first_image: where the split's images begin in `data.images`.
+      batch_size: global; divisible by the number of devices.
+    """
+    num_batches = -(-len(labels) // batch_size)
+    # The last batch is filled up with repetitions of the last example, which are cut off again.
+    positions = np.minimum(np.arange(num_batches * batch_size), len(labels) - 1).astype(np.int32)
+    records = []
+    for part in positions.reshape(num_batches, batch_size):
+        batch = (split_over_devices(first_image + part), split_over_devices(labels[part]))
+        # Waits for each batch: virtual devices of a CPU may deadlock over a long queue of collectives.
+        records.append(jax.tree.map(np.asarray, p_eval_step(state, data, batch)))
+    return Predictions(
+        **{key: np.concatenate([record[key] for record in records])[: len(labels)] for key in records[0]}
+    )
+
+
+def measure(
+    p_eval_step: Callable[..., Any], state: TrainState, data: DeviceData, experiment: Experiment
+) -> tuple[Row, dict[str, Predictions]]:
+    """All metrics of a state, and the predictions they come from, by split."""
+    row: Row = {}
+    predictions: dict[str, Predictions] = {}
+    for name, split in experiment.dataset.splits.items():
+        labels = experiment.noise.labels if name == "train" else split.labels
+        predictions[name] = predict(
+            p_eval_step, state, data, labels, experiment.first_image(name), experiment.eval_batch_size
+        )
+        if name != "train":
+            row |= metrics.clean_metrics(name, predictions[name], split.labels)
+    return row | metrics.train_metrics(predictions["train"], experiment.noise), predictions
+
+
+def device_data(experiment: Experiment) -> DeviceData:
+    """The data that stay on the devices, replicated."""
+    mean, std = experiment.dataset.channel_statistics()
+    arrays = (experiment.images(), experiment.noise.labels, mean, std)
+    return DeviceData(*replicate(arrays))
+
+
+def evaluate_checkpoint(
+    workdir: Path, step: int | None = None, overrides: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Measures a checkpoint of a run; prints all metrics and stores them in evaluation_{step}.json.
+
+    Args:
+      workdir: of a run, finished or not; its own config says what is measured.
+      step: of the checkpoint; None: the latest.
+      overrides: values for 'data.dir' or 'eval_batch_size', where they must differ from the run's.
+
+    Raises:
+      ConfigError: another override.
+      WorkdirError: no such run or checkpoint, or its noise is not the config's any more.
+    """
+    overrides = overrides or {}
+    for key in overrides:
+        if key not in ("data.dir", "eval_batch_size"):
+            raise ConfigError(
+                f"{key}: evaluation takes the run's own config; data.dir and eval_batch_size can be set"
+            )
+    config = config_lib.resolve(workdir_lib.read_config(workdir), config_lib.unflatten(overrides))
+    experiment = experiment_lib.create(config, training=False)
+    experiment.noise.check_equals(workdir / "noise.npz")
+    checkpoints = Checkpoints(workdir / "checkpoints", config.keep_checkpoints)
+    steps = checkpoints.steps()
+    if not steps or (step is not None and step not in steps):
+        raise WorkdirError(
+            f"--step={step}: no such checkpoint in {workdir}; there are: {steps or 'none'}"
+            if steps
+            else f"--workdir={workdir}: the run has no checkpoint yet"
+        )
+    step = steps[-1] if step is None else step
+    state = replicate(checkpoints.restore(step, like=experiment.init_state()))
+    checkpoints.close()
+
+    p_eval_step = parallelize(experiment.eval_step())
+    row, predictions = measure(p_eval_step, state, device_data(experiment), experiment)
+    result = {"step": step, **row, "noise_sha256": experiment.noise.sha256, "per_class": {}}
+    for name, split in experiment.dataset.splits.items():
+        result["per_class"][name] = metrics.per_class(
+            predictions[name], split.labels, experiment.dataset.class_names
+        )
+    if jax.process_index() == 0:
+        metrics.write_whole(workdir / f"evaluation_{step}.json", json.dumps(result, indent=2) + "\n")
+        _print(result)
+    return result
+
+
+def _print(result: dict[str, Any]) -> None:
+    def cell(value: Any) -> str:
+        return "–" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
+
+    console = Console(highlight=False)
+    table = Table("metric", "value", title=f"step {result['step']}")
+    for key, value in result.items():
+        if key not in ("step", "per_class", "noise_sha256"):
+            table.add_row(key, cell(value))
+    console.print(table)
+    splits = list(result["per_class"])
+    table = Table("class", *splits, title="accuracy on the clean labels of each class (examples)")
+    for rows in zip(*result["per_class"].values(), strict=True):
+        table.add_row(rows[0]["class"], *(f"{cell(row['accuracy'])} ({row['examples']})" for row in rows))
+    console.print(table)

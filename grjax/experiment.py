@@ -1,0 +1,157 @@
+"""What a config stands for: data, noise, model, loss, optimiser and the lengths of things."""
+
+import dataclasses
+import math
+
+import flax.linen as nn
+import jax
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+
+from grjax import config as config_lib
+from grjax import data, losses, models, noise, optimizers
+from grjax.data import augment
+from grjax.data.sampler import Sampler
+from grjax.errors import ConfigError
+from grjax.steps import AXIS, EvalStep, TrainState, TrainStep, init_state, make_eval_step, make_train_step
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """The parts of a run, built and checked; `create` makes them from a config."""
+
+    dataset: data.Dataset
+    noise: noise.NoisyLabels  # of the training split
+    model: nn.Module
+    loss: losses.Loss
+    schedule: optimizers.Schedule  # step -> factor of the learning rate
+    learning_rate: float
+    optimizer: optax.GradientTransformation
+    augmentation: augment.BatchAugmentation
+    sampler: Sampler
+    batch_size: int
+    eval_batch_size: int
+    init_seed: int
+    order_seed: int
+    total_steps: int
+    eval_every: int
+    checkpoint_every: int
+    steps_per_call: int
+
+    def images(self) -> np.ndarray:
+        """The images of all splits, one after the other: uint8 [sum of N, height, width, channels]."""
+        return np.concatenate([split.images for split in self.dataset.splits.values()])
+
+    def first_image(self, split: str) -> int:
+        """Where the images of a split begin in `images()`."""
+        names = list(self.dataset.splits)
+        return sum(len(self.dataset.splits[name]) for name in names[: names.index(split)])
+
+    def learning_rate_at(self, step: int) -> float:
+        """The learning rate with which the step after `step` is taken."""
+        return self.learning_rate * float(self.schedule(step))
+
+    def init_state(self) -> TrainState:
+        """The state before the first step."""
+        image_shape = self.dataset.splits["train"].images.shape[1:]
+        return init_state(self.model, self.optimizer, image_shape, self.init_seed)
+
+    def train_step(self) -> TrainStep:
+        """The train step of one device."""
+        return make_train_step(self.model, self.loss, self.optimizer, self.augmentation, self.order_seed)
+
+    def eval_step(self) -> EvalStep:
+        """The evaluation step of one device."""
+        return make_eval_step(self.model, self.loss)
+
+
+# Options that the library passes itself, which a config therefore cannot set.
+_SUPPLIED = {
+    "loss": ("axis_name",),
+    "model": ("num_classes", "axis_name", "parent"),
+    "optimizer": ("schedule",),
+    "schedule": ("total_steps",),
+}
+
+
+def create(config: ConfigDict, *, training: bool = True) -> Experiment:
+    """Builds the parts of a run; whatever is wrong with the config shows here, before training.
+
+    Args:
+      config: from `grjax.config.resolve`.
+      training: whether the batch size of training must fit the devices.
+
+    Raises:
+      ConfigError: see the parts.
+    """
+    for section, supplied in _SUPPLIED.items():
+        for key in supplied:
+            if key in config[section]:
+                raise ConfigError(f"{section}.{key}: is no option of a config, the library sets it")
+    for key in ("batch_size", "eval_batch_size") if training else ("eval_batch_size",):
+        if config[key] % jax.device_count():
+            raise ConfigError(
+                f"{key}: {config[key]} is not divisible by the {jax.device_count()} devices; "
+                f"take a multiple of {jax.device_count()}"
+            )
+    # Names and options first: an error in them need not wait for the data.
+    loss = losses.create(**config.loss, axis_name=AXIS)
+    corrupt = noise.create(**config.noise)
+    augmentation = augment.create(config.data.augmentation)
+
+    dataset = data.load(
+        config.data.name,
+        dir=config.data.dir,
+        validation_fraction=config.data.validation_fraction,
+        validation_seed=config.data.validation_seed,
+    )
+    train = dataset.splits["train"]
+    if config.batch_size > len(train):
+        raise ConfigError(f"batch_size: {config.batch_size} exceeds the {len(train)} training examples")
+    sampler = Sampler(len(train), config.batch_size, config.order_seed)
+
+    per_epoch = sampler.steps_per_epoch
+    total_steps = config_lib.steps(config, "train", per_epoch)
+    eval_every = config_lib.steps(config, "eval_every", per_epoch)
+    checkpoint_every = config_lib.steps(config, "checkpoint_every", per_epoch)
+    schedule = optimizers.create_schedule(
+        config.schedule.name,
+        total_steps=total_steps,
+        **config_lib.options_in_steps(config.schedule, per_epoch, "schedule."),
+    )
+    optimizer = optimizers.create(**config.optimizer, schedule=schedule)
+    experiment = Experiment(
+        dataset=dataset,
+        noise=corrupt(train.labels, dataset.num_classes, train.ids),
+        model=models.create(**config.model, num_classes=dataset.num_classes, axis_name=AXIS),
+        loss=loss,
+        schedule=schedule,
+        learning_rate=config.optimizer.learning_rate,
+        optimizer=optimizer,
+        augmentation=augmentation,
+        sampler=sampler,
+        batch_size=config.batch_size,
+        eval_batch_size=config.eval_batch_size,
+        init_seed=config.init_seed,
+        order_seed=config.order_seed,
+        total_steps=total_steps,
+        eval_every=eval_every,
+        checkpoint_every=checkpoint_every,
+        steps_per_call=_largest_divisor(
+            math.gcd(total_steps, eval_every, checkpoint_every), config.max_steps_per_call
+        ),
+    )
+    # Shapes alone: what the model and the loss find wrong with their options shows without computing.
+    jax.eval_shape(experiment.init_state)
+    try:
+        logits = jax.ShapeDtypeStruct((config.batch_size, dataset.num_classes), np.float32)
+        labels = jax.ShapeDtypeStruct((config.batch_size,), np.int32)
+        jax.eval_shape(losses.create(**config.loss), logits, labels)
+    except ValueError as error:
+        raise ConfigError(f"loss: {error}") from error
+    return experiment
+
+
+def _largest_divisor(number: int, most: int) -> int:
+    return max(divisor for divisor in range(1, min(number, most) + 1) if number % divisor == 0)

@@ -1,0 +1,208 @@
+"""Learning-rate schedules and optimisers, all of them optax's.
+
+A schedule is a factor of step, 1 at its height; the optimiser's `learning_rate` is what it multiplies. So
+one changes the learning rate or the shape of its course without touching the other.
+"""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from grjax.errors import ConfigError
+from grjax.registry import check_options, lookup
+
+Schedule = Callable[[Any], Any]
+
+# The options with a range: at least the first and below the second.
+_RANGES = {
+    "b1": (0, 1),
+    "b2": (0, 1),
+    "eps": (0, math.inf),
+    "factor": (0, math.inf),
+    "final": (0, math.inf),
+    "learning_rate": (0, math.inf),
+    "momentum": (0, 1),
+    "power": (0, math.inf),
+    "rate": (0, math.inf),
+    "weight_decay": (0, math.inf),
+}
+
+
+def _check_ranges(kind: str, options: Mapping[str, Any]) -> None:
+    for key, (low, high) in _RANGES.items():
+        if key in options and not low <= options[key] < high:
+            raise ConfigError(f"{kind}.{key}: must be in [{low}, {high}), got {options[key]}")
+
+
+def constant(total_steps: int) -> Schedule:
+    """1 throughout."""
+    del total_steps
+    return optax.constant_schedule(1.0)
+
+
+def piecewise(total_steps: int, *, boundaries_steps: Sequence[int], factor: float = 0.1) -> Schedule:
+    """1, times `factor` at each boundary."""
+    del total_steps
+    return optax.piecewise_constant_schedule(1.0, {int(step): factor for step in boundaries_steps})
+
+
+def cosine(total_steps: int, *, final: float = 0.0) -> Schedule:
+    """From 1 to `final`, reached after the last step, along half a cosine."""
+    return optax.cosine_decay_schedule(1.0, total_steps, alpha=final)
+
+
+def polynomial(total_steps: int, *, power: float = 1.0, final: float = 0.0) -> Schedule:
+    """From 1 to `final`, reached after the last step, as (1 - t / total)^power."""
+    return optax.polynomial_schedule(1.0, final, power, total_steps)
+
+
+def inverse_time(total_steps: int, *, rate: float, power: float = 1.0) -> Schedule:
+    """(1 + rate t)^-power, t in steps; Caffe's 'inv' policy."""
+    del total_steps
+    # During a warm-up the schedule proper is computed too, at negative steps, and not used.
+    return lambda step: (1.0 + rate * jnp.maximum(step, 0)) ** -power
+
+
+_SCHEDULES: dict[str, Callable[..., Schedule]] = {
+    "constant": constant,
+    "cosine": cosine,
+    "inverse_time": inverse_time,
+    "piecewise": piecewise,
+    "polynomial": polynomial,
+}
+
+
+def schedule_names() -> list[str]:
+    """The registered schedules."""
+    return sorted(_SCHEDULES)
+
+
+def create_schedule(name: str, *, total_steps: int, warmup_steps: int = 0, **options: Any) -> Schedule:
+    """The factor that multiplies the learning rate: a function step -> factor.
+
+    Args:
+      name: one of `schedule_names()`.
+      total_steps: of the run, warm-up included.
+      warmup_steps: linear from 0 to 1 in so many steps, before the schedule proper. The schedule proper
+        counts its own steps from there, but `boundaries_steps` are steps of the run.
+      **options: keywords of the schedule.
+
+    Raises:
+      ConfigError: unknown name or option, or a warm-up that is not shorter than the run.
+    """
+    schedule = lookup("schedule.name", _SCHEDULES, name)
+    check = {"warmup_steps": warmup_steps, **options}
+    check_options("schedule", name, (schedule, create_schedule), check, ("name", "total_steps"))
+    _check_ranges("schedule", options)
+    if not 0 <= warmup_steps < total_steps:
+        raise ConfigError(
+            f"schedule.warmup_steps or warmup_epochs: must be from 0 to less than the {total_steps} steps of "
+            f"the run, got {warmup_steps} steps"
+        )
+    if "boundaries_steps" in options:
+        options["boundaries_steps"] = [step - warmup_steps for step in options["boundaries_steps"]]
+    after = schedule(total_steps - warmup_steps, **options)
+    if not warmup_steps:
+        return after
+    return optax.join_schedules([optax.linear_schedule(0.0, 1.0, warmup_steps), after], [warmup_steps])
+
+
+def sgd() -> optax.GradientTransformation:
+    """The gradient as it is."""
+    return optax.identity()
+
+
+def momentum(*, momentum: float = 0.9) -> optax.GradientTransformation:
+    """Heavy-ball momentum: m <- momentum m + g, PyTorch's convention."""
+    return optax.trace(momentum)
+
+
+def nesterov(*, momentum: float = 0.9) -> optax.GradientTransformation:
+    """Nesterov's momentum, PyTorch's convention."""
+    return optax.trace(momentum, nesterov=True)
+
+
+def adam(*, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> optax.GradientTransformation:
+    """Adam. Weight decay is L2, added to the gradient; under the name 'adamw' it is decoupled."""
+    return optax.scale_by_adam(b1, b2, eps)
+
+
+_OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
+    "adam": adam,
+    "adamw": adam,  # the same moments; create() decouples the weight decay
+    "momentum": momentum,
+    "nesterov": nesterov,
+    "sgd": sgd,
+}
+
+
+def names() -> list[str]:
+    """The registered optimisers."""
+    return sorted(_OPTIMIZERS)
+
+
+def clipped_decayed(
+    moments: optax.GradientTransformation,
+    schedule: Schedule,
+    *,
+    learning_rate: float,
+    weight_decay: float = 0.0,
+    decay: Literal["all", "kernels"] = "all",
+    clip_norm: float | None = None,
+    decoupled: bool = False,
+) -> optax.GradientTransformation:
+    """What every optimiser shares: clip -> weight decay -> moments -> learning rate.
+
+    Args:
+      moments: what makes the direction of the gradient.
+      schedule: step -> factor of the learning rate.
+      learning_rate: at the height of the schedule.
+      weight_decay: added to the gradient as weight_decay * parameter (L2, as in PyTorch).
+      decay: which parameters decay: 'all', or 'kernels': arrays of two axes and more, so neither biases
+        nor norms.
+      clip_norm: largest global norm of the gradient; None: no clipping.
+      decoupled: add the weight decay after the moments instead of before them.
+
+    Raises:
+      ConfigError: a clip_norm that is not positive.
+    """
+    if clip_norm is not None and not clip_norm > 0:
+        raise ConfigError(f"optimizer.clip_norm: must be > 0 or None, got {clip_norm}")
+    clip = optax.identity() if clip_norm is None else optax.clip_by_global_norm(clip_norm)
+    decayed = optax.add_decayed_weights(weight_decay, _is_kernel if decay == "kernels" else None)
+    return optax.chain(
+        clip,
+        *((moments, decayed) if decoupled else (decayed, moments)),
+        optax.scale_by_learning_rate(lambda step: learning_rate * schedule(step)),
+    )
+
+
+def create(name: str, *, schedule: Schedule, **options: Any) -> optax.GradientTransformation:
+    """The optimiser registered as `name`.
+
+    Args:
+      name: one of `names()`.
+      schedule: step -> factor of the learning rate.
+      **options: keywords of the optimiser and of `clipped_decayed`, checked against their signatures.
+
+    Raises:
+      ConfigError: unknown name or option, a required one is missing, or a value is out of range.
+    """
+    optimizer = lookup("optimizer.name", _OPTIMIZERS, name)
+    supplied = ("moments", "schedule", "decoupled")
+    check_options("optimizer", name, (optimizer, clipped_decayed), options, supplied)
+    _check_ranges("optimizer", options)
+    if name == "adamw" and "weight_decay" not in options:
+        raise ConfigError("optimizer.weight_decay: 'adamw' needs a value for it, none is given")
+    own = {key: value for key, value in options.items() if key in inspect.signature(optimizer).parameters}
+    shared = {key: value for key, value in options.items() if key not in own}
+    return clipped_decayed(optimizer(**own), schedule, decoupled=name == "adamw", **shared)
+
+
+def _is_kernel(params: Any) -> Any:
+    return jax.tree.map(lambda parameter: parameter.ndim > 1, params)

@@ -1,0 +1,197 @@
+"""What runs on the devices: the train step, the evaluation step, and the one place that spreads them.
+
+A step is written for one device of several: it sees its part of the batch, and means over the axis named
+`AXIS` make the parts one. The state has no device axis; every device holds the same one.
+"""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from grjax.data.augment import BatchAugmentation
+from grjax.losses import Loss
+
+AXIS = "batch"
+
+PyTree = Any
+
+
+class TrainState(flax.struct.PyTreeNode):
+    """Everything that training changes; nothing random is kept, keys follow from seed and step."""
+
+    step: jax.Array  # int32 []
+    params: PyTree
+    batch_stats: PyTree
+    opt_state: PyTree
+
+
+class DeviceData(flax.struct.PyTreeNode):
+    """What stays in device memory for the whole run. Clean labels are not here: no step can see them."""
+
+    images: jax.Array  # uint8 [N of all splits, height, width, channels], the training split first
+    labels: jax.Array  # int32 [N of the training split], noisy
+    mean: jax.Array  # float32 [channels], of the training pixels
+    std: jax.Array  # float32 [channels]
+
+    def standardise(self, images: jax.Array) -> jax.Array:
+        """uint8 pixels to float32 of mean 0 and standard deviation 1 in each channel."""
+        mean, std = self.mean[None, None, None], self.std[None, None, None]
+        return (images.astype(jnp.float32) - mean) / std
+
+
+TrainStep = Callable[[TrainState, DeviceData, jax.Array], tuple[TrainState, dict[str, jax.Array]]]
+EvalStep = Callable[[TrainState, DeviceData, tuple[jax.Array, jax.Array]], dict[str, jax.Array]]
+
+
+def init_state(
+    model: nn.Module, optimizer: optax.GradientTransformation, image_shape: tuple[int, ...], seed: int
+) -> TrainState:
+    """The state before the first step."""
+
+    @jax.jit
+    def init(key: jax.Array) -> TrainState:
+        variables = model.init(key, jnp.zeros((1, *image_shape)), train=False)
+        params = variables["params"]
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            batch_stats=variables.get("batch_stats", {}),
+            opt_state=optimizer.init(params),
+        )
+
+    return init(jax.random.key(seed))
+
+
+def make_train_step(
+    model: nn.Module,
+    loss: Loss,
+    optimizer: optax.GradientTransformation,
+    augment: BatchAugmentation,
+    seed: int,
+) -> TrainStep:
+    """The train step: (state, data, positions [K, B]) -> (state after K steps, metrics [K]).
+
+    Args:
+      model: with batch norm synchronised over `AXIS`.
+      loss: (logits [B, C], labels [B]) -> [B].
+      optimizer: an optax chain.
+      augment: (images [B, ...], positions [B], key) -> images.
+      seed: of augmentation and dropout.
+    """
+
+    def one_step(
+        state: TrainState, data: DeviceData, positions: jax.Array
+    ) -> tuple[TrainState, dict[str, jax.Array]]:
+        step_key = jax.random.fold_in(jax.random.key(seed), state.step)
+        augment_key, dropout_key = jax.random.split(step_key)
+        # Augmentation is drawn for each example, whichever device has it; dropout for each device.
+        images = data.standardise(augment(data.images[positions], positions, augment_key))
+        labels = data.labels[positions]
+        rngs = {"dropout": jax.random.fold_in(dropout_key, jax.lax.axis_index(AXIS))}
+
+        def mean_loss(params: PyTree) -> tuple[jax.Array, tuple[jax.Array, PyTree]]:
+            variables = {"params": params, "batch_stats": state.batch_stats}
+            logits, updated = model.apply(variables, images, train=True, mutable=["batch_stats"], rngs=rngs)
+            return loss(logits, labels).mean(), (logits, updated.get("batch_stats", {}))
+
+        value_and_grad = jax.value_and_grad(mean_loss, has_aux=True)
+        (value, (logits, batch_stats)), gradients = value_and_grad(state.params)
+        gradients = jax.lax.pmean(gradients, AXIS)
+        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+        state = TrainState(
+            step=state.step + 1,
+            params=optax.apply_updates(state.params, updates),
+            batch_stats=batch_stats,
+            opt_state=opt_state,
+        )
+        metrics = {"loss": value, "accuracy": (logits.argmax(-1) == labels).mean()}
+        return state, jax.lax.pmean(metrics, AXIS)
+
+    def train_step(
+        state: TrainState, data: DeviceData, positions: jax.Array
+    ) -> tuple[TrainState, dict[str, jax.Array]]:
+        if len(positions) == 1:
+            # No loop of one: inside a loop XLA's convolutions on the CPU take some 30 times as long.
+            state, metrics = one_step(state, data, positions[0])
+            return state, jax.tree.map(lambda metric: metric[None], metrics)
+        return jax.lax.scan(lambda state, batch: one_step(state, data, batch), state, positions)
+
+    return train_step
+
+
+def make_eval_step(model: nn.Module, loss: Loss) -> EvalStep:
+    """The evaluation step: (state, data, (positions [B], labels [B])) -> a record for each example.
+
+    The records 'classes', 'p' and 'losses' (see `metrics.Predictions`) are those of the whole global batch,
+    in its order, on every device.
+    """
+
+    def eval_step(
+        state: TrainState, data: DeviceData, batch: tuple[jax.Array, jax.Array]
+    ) -> dict[str, jax.Array]:
+        positions, labels = batch
+        variables = {"params": state.params, "batch_stats": state.batch_stats}
+        images = data.standardise(data.images[positions])
+        logits = cast(jax.Array, model.apply(variables, images, train=False))
+        log_p = jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=-1)[:, 0]
+        records = {
+            "classes": logits.argmax(-1).astype(jnp.int32),
+            "p": jnp.exp(log_p),
+            "losses": loss(logits, labels),
+        }
+        return jax.lax.all_gather(records, AXIS, tiled=True)
+
+    return eval_step
+
+
+def parallelize(step: Callable[..., Any], *, donate_state: bool = False) -> Callable[..., Any]:
+    """Runs a per-device step (state, data, batch) -> outputs on all devices of all hosts, compiled.
+
+    `batch` leaves have a leading axis over this host's devices; `state`, `data` and the outputs have none.
+    This is the only place that knows how devices are used. `jax.pmap` is in maintenance mode; under its
+    successor the same step runs as
+
+        jax.jit(jax.shard_map(step, mesh=Mesh(jax.devices(), (AXIS,)), check_vma=False,
+                              in_specs=(P(), P(), P(AXIS)), out_specs=P()))
+
+    with batches whose leading axis is the examples of all hosts.
+
+    Args:
+      step: uses the axis `AXIS`, and returns the same outputs on every device.
+      donate_state: let the outputs take the memory of `state`, which is gone after the call.
+    """
+    return jax.pmap(
+        step,
+        axis_name=AXIS,
+        in_axes=(None, None, 0),
+        out_axes=None,
+        donate_argnums=(0,) if donate_state else (),
+    )
+
+
+def replicate(tree: PyTree) -> PyTree:
+    """Puts a tree of arrays on every device of this host, as `parallelize` takes and gives it.
+
+    Without this the first call would see another sharding than the second, and compile twice.
+    """
+    mesh = Mesh(np.array(jax.local_devices()), (AXIS,))
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def split_over_devices(batch: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Of a global batch, what `parallelize` takes on this host: [..., B] -> [local devices, ..., part].
+
+    Args:
+      batch: the same on every host; the axis of examples is divisible by the number of devices.
+      axis: the axis of examples.
+    """
+    parts = np.stack(np.split(batch, jax.device_count(), axis=axis))
+    first = jax.process_index() * jax.local_device_count()
+    return parts[first : first + jax.local_device_count()]

@@ -1,0 +1,135 @@
+"""The folder of a run: whose it is, what made it, what came out.
+
+config.json        the run's config
+environment.json   versions and devices, an entry for each start
+noise.npz          ids, clean and noisy labels of the training examples
+metrics.jsonl      a row for each evaluation
+checkpoints/       the latest states
+summary.json       the end of the run; a run without it is not finished
+.lock              held while a process trains there
+    evaluation_N.json  what `--mode=evaluate` found at step N
+"""
+
+import datetime
+import fcntl
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from grjax import config as config_lib
+from grjax.errors import WorkdirError
+from grjax.metrics import write_whole
+
+# What changes no result does not make another run.
+_NOT_PART_OF_THE_RUN = ("data.dir", "keep_checkpoints", "tensorboard")
+
+
+def open_for(config: ConfigDict, workdir: Path) -> None:
+    """Makes the folder the run's own, or checks that it is.
+
+    Raises:
+      WorkdirError: it cannot be written, or belongs to a run of another config.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        probe = workdir / f".write_test_{jax.process_index()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise WorkdirError(f"--workdir={workdir}: cannot be written: {error.strerror}") from error
+    mine = json.loads(_as_json(config))
+    if (workdir / "config.json").exists():
+        theirs = read_config(workdir).to_dict()
+        differing = _difference(theirs, mine)
+        if differing:
+            raise WorkdirError(
+                f"--workdir={workdir}: holds a run of another config ({'; '.join(differing)}); "
+                "take another --workdir, start that run again with its own config, or delete the folder"
+            )
+    elif jax.process_index() == 0:
+        write_whole(workdir / "config.json", _as_json(config))
+
+
+def read_config(workdir: Path) -> ConfigDict:
+    """The config of the run in a folder.
+
+    Raises:
+      WorkdirError: there is none.
+    """
+    try:
+        return ConfigDict(json.loads((workdir / "config.json").read_text(encoding="utf-8"))).lock()
+    except (OSError, json.JSONDecodeError) as error:
+        raise WorkdirError(f"--workdir={workdir}: no run there: config.json: {error}") from error
+
+
+def read_summary(workdir: Path) -> dict[str, Any] | None:
+    """The summary of a finished run; None if it is not finished."""
+    path = workdir / "summary.json"
+    return _read_json(path) if path.exists() else None
+
+
+@contextmanager
+def locked(workdir: Path) -> Iterator[None]:
+    """Within it, no other process trains in the folder; the lock goes with the process, however it ends.
+
+    Raises:
+      WorkdirError: another process is training there.
+    """
+    with open(workdir / ".lock", "w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise WorkdirError(f"--workdir={workdir}: another process is training there") from error
+        yield
+
+
+def record_start(workdir: Path, step: int) -> None:
+    """Appends to environment.json what this start of the run, from `step`, runs on."""
+    path = workdir / "environment.json"
+    starts = _read_json(path) if path.exists() else []
+    packages = ("grjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow-datasets")
+    starts.append(
+        {
+            "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "from_step": step,
+            "command": sys.argv,
+            "python": platform.python_version(),
+            "packages": {name: importlib.metadata.version(name) for name in packages},
+            "platform": platform.platform(),
+            "cpu_count": os.cpu_count(),
+            "backend": jax.default_backend(),
+            "devices": [device.device_kind for device in jax.devices()],
+            "processes": jax.process_count(),
+        }
+    )
+    write_whole(path, json.dumps(starts, indent=2) + "\n")
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise WorkdirError(f"{path}: is damaged: {error}; delete it and start again") from error
+
+
+def _as_json(config: ConfigDict) -> str:
+    return json.dumps(config.to_dict(), indent=2, sort_keys=True) + "\n"
+
+
+def _difference(theirs: dict[str, Any], mine: dict[str, Any]) -> list[str]:
+    """Which keys differ, as 'loss.beta: 8.0 there, 12.0 here'."""
+    there, here = config_lib.flatten(theirs), config_lib.flatten(mine)
+    return [
+        f"{key}: {there.get(key, 'not set')} there, {here.get(key, 'not set')} here"
+        for key in sorted(there.keys() | here.keys())
+        if key not in _NOT_PART_OF_THE_RUN and there.get(key) != here.get(key)
+    ]

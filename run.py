@@ -1,0 +1,75 @@
+"""Trains and evaluates classifiers under label noise: `python run.py --help`."""
+
+import time
+
+START = time.monotonic()  # before the imports: they are part of what a person waits for
+
+from pathlib import Path
+
+import jax
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+import grjax.config
+from grjax.errors import ConfigError, GrjaxError, exit_in_one_line
+from grjax.evaluate import evaluate_checkpoint
+from grjax.train import train_and_evaluate
+
+DEFAULT_CONFIG = Path(__file__).parent / "configs" / "digits.py"
+CONFIG = config_flags.DEFINE_config_file(
+    "config",
+    None,  # or a mistake on the command line would show while this is imported
+    "The experiment, configs/digits.py by default; single keys are set by --config.KEY=VALUE.",
+    lock_config=False,
+    accept_new_attributes=True,
+)
+WORKDIR = flags.DEFINE_string("workdir", "runs/digits", "Folder of the run; a run found there goes on.")
+MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate"], "What to do.")
+STEP = flags.DEFINE_integer("step", None, "--mode=evaluate: which checkpoint; by default the latest.")
+DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of every error.")
+COORDINATOR = flags.DEFINE_string("coordinator", None, "Several hosts: host:port of process 0.")
+NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Several hosts: how many processes.")
+PROCESS_ID = flags.DEFINE_integer("process_id", None, "Several hosts: which of them this is, from 0.")
+MULTIHOST = flags.DEFINE_bool("multihost", False, "Several hosts that jax finds itself (TPU pods, Slurm).")
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown argument {argv[1]!r}")
+    if STEP.value is not None and MODE.value != "evaluate":
+        raise app.UsageError("--step is for --mode=evaluate")
+    logging.set_verbosity(logging.ERROR)
+    workdir = Path(WORKDIR.value).expanduser()
+    flag = flags.FLAGS["config"]
+    overrides = config_flags.get_override_values(flag)
+    with exit_in_one_line(DEBUG.value, kinds=(GrjaxError, OSError)):
+        join_hosts()
+        if MODE.value == "evaluate":
+            evaluate_checkpoint(workdir, STEP.value, overrides)
+        else:
+            file = flag.parser.parse(config_flags.get_config_filename(flag))
+            config = grjax.config.resolve(file, grjax.config.unflatten(overrides))
+            train_and_evaluate(config, workdir, START)
+
+
+def join_hosts() -> None:
+    """Several hosts become one run; without these flags there is one."""
+    told = (COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value)
+    if MULTIHOST.value or None not in told:
+        jax.distributed.initialize(*told)  # what is None, jax finds itself
+    elif any(value is not None for value in told):
+        raise ConfigError("--coordinator, --num_processes and --process_id: give all three, or --multihost")
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+    """The parser of absl, but a config that cannot be loaded is an error in one line."""
+    with exit_in_one_line("--debug" in argv, kinds=(Exception,)):
+        if not any(argument.lstrip("-").split("=")[0] == "config" for argument in argv[1:]):
+            argv = [argv[0], f"--config={DEFAULT_CONFIG}", *argv[1:]]
+        rest = app.parse_flags_with_usage(argv)
+        CONFIG.value.keys()  # a file that is not there shows only when it is looked at
+        return rest
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=parse_flags)

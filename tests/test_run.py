@@ -1,0 +1,243 @@
+"""`run.py` as its users run it: real processes, killed, stopped, doubled and misused."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from grjax import config, experiment
+from grjax.checkpoints import Checkpoints
+from grjax.workdir import read_config
+
+ROOT = Path(__file__).parent.parent
+
+# Twelve evaluations and twenty-four checkpoints in about two seconds.
+SMALL = [
+    "--config.model.features=(8,)",
+    "--config.model.hidden=16",
+    "--config.train_steps=240",
+    "--config.eval_every_steps=20",
+    "--config.checkpoint_every_steps=10",
+    "--config.tensorboard=false",
+]
+
+
+def start(*arguments, devices=1):
+    """A process on CPU with so many virtual devices."""
+    environment = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+    return subprocess.Popen(
+        [sys.executable, "run.py", *arguments],
+        cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def run(*arguments, devices=1):
+    process = start(*arguments, devices=devices)
+    output, _ = process.communicate(timeout=300)
+    return process.returncode, output
+
+
+def final_params(workdir):
+    run_config = config.resolve(read_config(workdir).to_dict())
+    checkpoints = Checkpoints(workdir / "checkpoints", 3)
+    like = experiment.create(run_config).init_state()
+    state = checkpoints.restore(checkpoints.steps()[-1], like=like)
+    checkpoints.close()
+    return state.params
+
+
+def results(workdir):
+    """metrics.jsonl and summary.json without what a clock measured."""
+    timed = {"seconds", "examples_per_second", "seconds_to_first_step", "wall_seconds"}
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    found = [*map(json.loads, lines), json.loads((workdir / "summary.json").read_text())]
+    return [{key: value for key, value in row.items() if key not in timed} for row in found]
+
+
+def assert_same_run(one, other):
+    assert results(one) == results(other)
+    for a, b in zip(jax.tree.leaves(final_params(one)), jax.tree.leaves(final_params(other)), strict=True):
+        np.testing.assert_array_equal(a, b)
+    with np.load(one / "noise.npz") as ours, np.load(other / "noise.npz") as theirs:
+        assert all(np.array_equal(ours[key], theirs[key]) for key in ours)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory, data_dir):
+    workdir = tmp_path_factory.mktemp("uninterrupted")
+    code, output = run(f"--workdir={workdir}", *SMALL)
+    assert code == 0, output
+    return workdir
+
+
+def wait_for(condition, process, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def test_killed_ten_times_it_ends_the_same(uninterrupted, tmp_path):
+    workdir = tmp_path / "killed"
+    rng = random.Random(0)
+    start_up = json.loads((uninterrupted / "summary.json").read_text())["seconds_to_first_step"]
+    for kill in range(10):
+        process = start(f"--workdir={workdir}", *SMALL)
+        if kill % 2:  # anywhere from the first import to the first step
+            time.sleep(rng.uniform(0.0, start_up))
+        else:  # while it trains and saves
+            latest = set(workdir.glob("checkpoints/*"))
+            wait_for(lambda known=latest: set(workdir.glob("checkpoints/*")) - known, process)
+            time.sleep(rng.uniform(0.0, 0.02))
+        process.kill()
+        process.communicate()
+        if (workdir / "summary.json").exists():
+            break
+    code, output = run(f"--workdir={workdir}", *SMALL)
+    assert code == 0, output
+    assert_same_run(workdir, uninterrupted)
+    assert len(json.loads((workdir / "environment.json").read_text())) >= 4  # it was indeed killed
+
+
+def test_killed_in_the_middle_of_a_save_it_ends_the_same(uninterrupted, tmp_path):
+    workdir = tmp_path / "killed"
+    process = start(f"--workdir={workdir}", *SMALL)
+    # orbax writes a checkpoint under a temporary name.
+    wait_for(lambda: any("tmp" in path.name for path in workdir.glob("checkpoints/*")), process)
+    process.kill()
+    process.communicate()
+    code, output = run(f"--workdir={workdir}", *SMALL)
+    assert code == 0, output
+    assert_same_run(workdir, uninterrupted)
+
+
+def test_sigterm_saves_and_says_so(uninterrupted, tmp_path):
+    workdir = tmp_path / "stopped"
+    process = start(f"--workdir={workdir}", *SMALL)
+    metrics = workdir / "metrics.jsonl"
+    wait_for(lambda: metrics.exists() and metrics.stat().st_size, process)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 75, output
+    assert "start the same command to go on" in output
+    assert not (workdir / "summary.json").exists()
+    assert any((workdir / "checkpoints").iterdir())
+    code, output = run(f"--workdir={workdir}", *SMALL)
+    assert code == 0, output
+    assert_same_run(workdir, uninterrupted)
+
+
+def test_sigterm_before_the_first_step_saves_too(uninterrupted, tmp_path):
+    workdir = tmp_path / "stopped"
+    process = start(f"--workdir={workdir}", *SMALL)
+    wait_for(lambda: (workdir / "noise.npz").exists(), process)  # nothing is compiled yet
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 75, output
+    assert "saved at step 0" in output
+    code, output = run(f"--workdir={workdir}", *SMALL)
+    assert code == 0, output
+    assert_same_run(workdir, uninterrupted)
+
+
+def test_a_damaged_checkpoint_is_warned_of(uninterrupted, tmp_path):
+    workdir = Path(shutil.copytree(uninterrupted, tmp_path / "damaged"))
+    (workdir / "summary.json").unlink()
+    for path in (workdir / "checkpoints" / "240" / "state").rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[:-10])
+    code, output = run(f"--workdir={workdir}", *SMALL)
+    assert code == 0, output
+    assert "Damaged checkpoint" in output
+    assert_same_run(workdir, uninterrupted)
+
+
+def test_the_same_command_twice_at_once_is_one_run(uninterrupted, tmp_path):
+    workdir = tmp_path / "twice"
+    first = start(f"--workdir={workdir}", *SMALL)
+    wait_for(lambda: (workdir / "noise.npz").exists(), first)
+    code, output = run(f"--workdir={workdir}", *SMALL)
+    assert (code, "another process is training there" in output) in ((3, True), (0, False)), output
+    first.communicate(timeout=120)
+    assert_same_run(workdir, uninterrupted)
+
+
+def two_processes(workdir, arguments):
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    return [
+        start(
+            f"--workdir={workdir}", *arguments, f"--coordinator=localhost:{port}", "--num_processes=2",
+            f"--process_id={number}", devices=2,
+        )
+        for number in range(2)
+    ]  # fmt: skip
+
+
+def test_two_processes_equal_one(tmp_path):
+    # A learning rate so low that a ReLU decided the other way by rounding moves no parameter by 1e-5, while
+    # a batch that is not averaged over the processes does.
+    few = [*SMALL, "--config.optimizer.learning_rate=3e-4", "--config.train_steps=20"]
+    code, output = run(f"--workdir={tmp_path / 'one'}", *few)
+    assert code == 0, output
+    processes = two_processes(tmp_path / "two", few)
+    outputs = [process.communicate(timeout=300)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    ones, twos = final_params(tmp_path / "one"), final_params(tmp_path / "two")
+    for a, b in zip(jax.tree.leaves(ones), jax.tree.leaves(twos), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
+    initial = experiment.create(config.resolve(read_config(tmp_path / "one").to_dict())).init_state().params
+    moved = max(np.abs(a - b).max() for a, b in zip(*map(jax.tree.leaves, (ones, initial)), strict=True))
+    assert moved > 1e-4
+    assert "accuracy" not in outputs[1]  # one process talks
+
+
+def test_sigterm_to_one_of_two_processes_stops_both(tmp_path):
+    arguments = [*SMALL, "--config.train_steps=20000", "--config.eval_every_steps=20000"]
+    processes = two_processes(tmp_path, arguments)
+    wait_for(lambda: any(path.name.isdigit() for path in tmp_path.glob("checkpoints/*")), processes[0])
+    processes[1].send_signal(signal.SIGTERM)
+    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [75, 75], outputs
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--config.nosie.rate=0.1"], 2, 'Did you mean "noise"'),
+        (["--config.noise.rate=1.1"], 2, "noise.rate: must be in [0, 1], got 1.1"),
+        (["--config.noise.rate=much"], 1, "could not convert string to float: 'much'"),
+        (["--config.loss.name=cross_entropi"], 2, "did you mean 'cross_entropy'"),
+        (["--config.loss.name=cross_entropy", "--config.loss.beta=1"], 2, "'cross_entropy' has no such"),
+        (["--config.train_steps=5", "--config.train_epochs=5"], 2, "the duration is given twice"),
+        (["--config=configs/nowhere.py"], 2, "configs/nowhere.py"),
+        (["--mode=evaluate"], 3, "no run there"),
+        (["--num_processes=2", "--process_id=1"], 2, "give all three"),
+        (["--step=3"], 1, "--step is for --mode=evaluate"),
+        (["--config.optimizer.learning_rate=1e30", "--config.loss.beta=0"], 4, "last good checkpoint: none"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_one_line(tmp_path, arguments, code, message):
+    # The order of flags is absl's: a config file comes before its overrides.
+    found, output = run(*arguments, f"--workdir={tmp_path}")
+    assert found == code, output
+    assert message in output
+    assert "Traceback" not in output
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    code, output = run("--config.noise.rate=2", f"--workdir={tmp_path}", "--debug")
+    assert code == 1
+    assert "Traceback" in output
