@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -24,7 +26,7 @@ class Experiment:
     dataset: data.Dataset
     noise: noise.NoisyLabels  # of the training split
     model: nn.Module
-    loss: losses.Loss
+    loss: losses.TrainingLoss
     schedule: optimizers.Schedule  # step -> factor of the learning rate
     learning_rate: float
     optimizer: optax.GradientTransformation
@@ -55,7 +57,15 @@ class Experiment:
     def init_state(self) -> TrainState:
         """The state before the first step."""
         image_shape = self.dataset.splits["train"].images.shape[1:]
-        return init_state(self.model, self.optimizer, image_shape, self.init_seed)
+        return init_state(
+            self.model,
+            self.loss,
+            self.optimizer,
+            image_shape,
+            self.noise.labels,
+            self.dataset.num_classes,
+            self.init_seed,
+        )
 
     def train_step(self) -> TrainStep:
         """The train step of one device."""
@@ -95,8 +105,9 @@ def create(config: ConfigDict, *, training: bool = True) -> Experiment:
                 f"{key}: {config[key]} is not divisible by the {jax.device_count()} devices; "
                 f"take a multiple of {jax.device_count()}"
             )
-    # Names and options first: an error in them need not wait for the data.
-    loss = losses.create(**config.loss, axis_name=AXIS)
+    # Names and options first: an error in them need not wait for the data. The lengths that a loss may need
+    # are not known yet; these are long enough for everything.
+    create_loss(config.loss, steps_per_epoch=10**6, total_steps=10**12)
     corrupt = noise.create(**config.noise)
     augmentation = augment.create(config.data.augmentation)
 
@@ -125,7 +136,7 @@ def create(config: ConfigDict, *, training: bool = True) -> Experiment:
         dataset=dataset,
         noise=corrupt(train.labels, dataset.num_classes, train.ids),
         model=models.create(**config.model, num_classes=dataset.num_classes, axis_name=AXIS),
-        loss=loss,
+        loss=create_loss(config.loss, per_epoch, total_steps, axis_name=AXIS),
         schedule=schedule,
         learning_rate=config.optimizer.learning_rate,
         optimizer=optimizer,
@@ -147,10 +158,34 @@ def create(config: ConfigDict, *, training: bool = True) -> Experiment:
     try:
         logits = jax.ShapeDtypeStruct((config.batch_size, dataset.num_classes), np.float32)
         labels = jax.ShapeDtypeStruct((config.batch_size,), np.int32)
-        jax.eval_shape(losses.create(**config.loss), logits, labels)
+        step = jax.ShapeDtypeStruct((), np.int32)
+        loss = create_loss(config.loss, per_epoch, total_steps)
+        memory = jax.eval_shape(lambda labels: loss.init(labels, dataset.num_classes), labels)
+        jax.eval_shape(loss.apply, logits, labels, memory, step)
     except ValueError as error:
         raise ConfigError(f"loss: {error}") from error
     return experiment
+
+
+def create_loss(
+    section: Mapping[str, Any], steps_per_epoch: int, total_steps: int, axis_name: str | None = None
+) -> losses.TrainingLoss:
+    """The loss of `config.loss`: its durations in steps, and its sections made to schedules.
+
+    Raises:
+      ConfigError: an unknown loss, hyper-parameter or schedule.
+    """
+    options = config_lib.options_in_steps(section, steps_per_epoch, "loss.")
+    for key, value in options.items():
+        if isinstance(value, Mapping | ConfigDict):
+            where = f"loss.{key}"
+            if "name" not in value:
+                raise ConfigError(f"{where}.name: a schedule needs a name, one of {losses.schedules.names()}")
+            in_steps = config_lib.options_in_steps(value, steps_per_epoch, f"{where}.")
+            options[key] = losses.schedules.create(
+                value["name"], total_steps=total_steps, where=where, **in_steps
+            )
+    return losses.for_training(section["name"], axis_name=axis_name, **options)
 
 
 def _largest_divisor(number: int, most: int) -> int:

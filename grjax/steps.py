@@ -16,7 +16,8 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from grjax.data.augment import BatchAugmentation
-from grjax.losses import Loss
+from grjax.losses import TrainingLoss, gather, scatter
+from grjax.losses.memory import Memory
 
 AXIS = "batch"
 
@@ -30,6 +31,7 @@ class TrainState(flax.struct.PyTreeNode):
     params: PyTree
     batch_stats: PyTree
     opt_state: PyTree
+    loss_memory: Memory  # [N of the training split, ...]; empty for most losses
 
 
 class DeviceData(flax.struct.PyTreeNode):
@@ -51,12 +53,18 @@ EvalStep = Callable[[TrainState, DeviceData, tuple[jax.Array, jax.Array]], dict[
 
 
 def init_state(
-    model: nn.Module, optimizer: optax.GradientTransformation, image_shape: tuple[int, ...], seed: int
+    model: nn.Module,
+    loss: TrainingLoss,
+    optimizer: optax.GradientTransformation,
+    image_shape: tuple[int, ...],
+    labels: np.ndarray,
+    num_classes: int,
+    seed: int,
 ) -> TrainState:
-    """The state before the first step."""
+    """The state before the first step; `labels` are the noisy ones of the training split, int32 [N]."""
 
     @jax.jit
-    def init(key: jax.Array) -> TrainState:
+    def init(key: jax.Array, labels: jax.Array) -> TrainState:
         variables = model.init(key, jnp.zeros((1, *image_shape)), train=False)
         params = variables["params"]
         return TrainState(
@@ -64,14 +72,15 @@ def init_state(
             params=params,
             batch_stats=variables.get("batch_stats", {}),
             opt_state=optimizer.init(params),
+            loss_memory=loss.init(labels, num_classes),
         )
 
-    return init(jax.random.key(seed))
+    return init(jax.random.key(seed), labels)
 
 
 def make_train_step(
     model: nn.Module,
-    loss: Loss,
+    loss: TrainingLoss,
     optimizer: optax.GradientTransformation,
     augment: BatchAugmentation,
     seed: int,
@@ -80,7 +89,7 @@ def make_train_step(
 
     Args:
       model: with batch norm synchronised over `AXIS`.
-      loss: (logits [B, C], labels [B]) -> [B].
+      loss: whose memory has a row for each training example.
       optimizer: an optax chain.
       augment: (images [B, ...], positions [B], key) -> images.
       seed: of augmentation and dropout.
@@ -94,15 +103,17 @@ def make_train_step(
         # Augmentation is drawn for each example, whichever device has it; dropout for each device.
         images = data.standardise(augment(data.images[positions], positions, augment_key))
         labels = data.labels[positions]
+        remembered = gather(state.loss_memory, positions)
         rngs = {"dropout": jax.random.fold_in(dropout_key, jax.lax.axis_index(AXIS))}
 
-        def mean_loss(params: PyTree) -> tuple[jax.Array, tuple[jax.Array, PyTree]]:
+        def mean_loss(params: PyTree) -> tuple[jax.Array, tuple[jax.Array, PyTree, Memory]]:
             variables = {"params": params, "batch_stats": state.batch_stats}
             logits, updated = model.apply(variables, images, train=True, mutable=["batch_stats"], rngs=rngs)
-            return loss(logits, labels).mean(), (logits, updated.get("batch_stats", {}))
+            losses, rows = loss.apply(logits, labels, remembered, state.step)
+            return losses.mean(), (logits, updated.get("batch_stats", {}), rows)
 
         value_and_grad = jax.value_and_grad(mean_loss, has_aux=True)
-        (value, (logits, batch_stats)), gradients = value_and_grad(state.params)
+        (value, (logits, batch_stats, rows)), gradients = value_and_grad(state.params)
         gradients = jax.lax.pmean(gradients, AXIS)
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         state = TrainState(
@@ -110,6 +121,7 @@ def make_train_step(
             params=optax.apply_updates(state.params, updates),
             batch_stats=batch_stats,
             opt_state=opt_state,
+            loss_memory=scatter(state.loss_memory, positions, rows, AXIS),
         )
         metrics = {"loss": value, "accuracy": (logits.argmax(-1) == labels).mean()}
         return state, jax.lax.pmean(metrics, AXIS)
@@ -126,7 +138,7 @@ def make_train_step(
     return train_step
 
 
-def make_eval_step(model: nn.Module, loss: Loss) -> EvalStep:
+def make_eval_step(model: nn.Module, loss: TrainingLoss) -> EvalStep:
     """The evaluation step: (state, data, (positions [B], labels [B])) -> a record for each example.
 
     The records 'classes', 'p' and 'losses' (see `metrics.Predictions`) are those of the whole global batch,
@@ -144,7 +156,7 @@ def make_eval_step(model: nn.Module, loss: Loss) -> EvalStep:
         records = {
             "classes": logits.argmax(-1).astype(jnp.int32),
             "p": jnp.exp(log_p),
-            "losses": loss(logits, labels),
+            "losses": loss.evaluate(logits, labels, state.step),
         }
         return jax.lax.all_gather(records, AXIS, tiled=True)
 

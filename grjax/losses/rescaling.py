@@ -1,46 +1,19 @@
-"""Losses that depend on the logits through p alone, the softmax probability of the annotated label.
+"""Gradient Rescaling: cross-entropy's gradient with another magnitude, as a primitive.
 
-They share one gradient direction, softmax(z) - onehot(y), and differ in its L1 norm: the example's weight.
-`rescale` is that statement as a primitive: cross-entropy with a gradient whose norm the caller chooses.
+Losses that depend on the logits through p alone, the softmax probability of the annotated label, share one
+gradient direction, softmax(z) - onehot(y), and differ in its L1 norm: the example's weight w(p). So each is
+a weight (`grjax.emphasis`), and one `jax.custom_vjp` computes them all.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.typing import ArrayLike
 
-from grjax.emphasis import PowerExponential, log_integral
-
-Normalization = Literal["none", "integral", "batch"]
-
-
-def cross_entropy(logits: ArrayLike, labels: ArrayLike) -> jax.Array:
-    """Softmax cross-entropy with integer labels: -log p.
-
-    optax's, in float32 for narrower logits. The L1 norm of its logit gradient is w(p) = 2 (1 - p).
-
-    Args:
-      logits: unnormalised log-probabilities, `[..., C]`, floating. May hold -inf for masked classes.
-      labels: class indices in [0, C), `[...]`, integer.
-
-    Returns:
-      Loss of each example, `[...]`, float32 (float64 for float64 logits).
-
-    Raises:
-      ValueError: shapes that do not fit, labels that are not integers, or logits that are not floating.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> from grjax import losses
-      >>> losses.cross_entropy(jnp.array([[2., 0., 0.]]), jnp.array([0]))
-      Array([0.240], dtype=float32)
-    """
-    logits, labels = _checked(logits, labels)
-    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-    return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+from grjax.emphasis import Emphasis, Normalization, PowerExponential, at, log_normalizer
+from grjax.losses.inputs import checked
 
 
 def gradient_rescaling(
@@ -50,6 +23,7 @@ def gradient_rescaling(
     lam: ArrayLike,
     beta: ArrayLike,
     normalization: Normalization = "integral",
+    per_class: bool = False,
     axis_name: str | None = None,
 ) -> jax.Array:
     """Gradient Rescaling (GR): cross-entropy whose logit gradient has L1 norm w(p).
@@ -73,6 +47,7 @@ def gradient_rescaling(
         'batch': the mean of w over all examples of the call, so that the L1 norms average to 1. Every
           example counts, also one that the caller masks out afterwards.
         'none': 1. Beware: lam = 1, beta = 16 multiplies the step size by about 24.
+      per_class: lam and beta are `[C]`, an emphasis for each class, or scalars.
       axis_name: for 'batch' inside `jax.pmap` or `jax.shard_map`: the axis over which the batch is spread.
 
     Returns:
@@ -97,17 +72,62 @@ def gradient_rescaling(
     """
     if isinstance(lam, int | float) and not lam >= 0:
         raise ValueError(f"lam must be >= 0, got {lam}")
-    logits, labels = _checked(logits, labels)
+    emphasis = PowerExponential(lam, beta)
+    return from_emphasis(
+        logits, labels, emphasis, normalization=normalization, per_class=per_class, axis_name=axis_name
+    )
+
+
+def from_emphasis(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    emphasis: Emphasis,
+    *,
+    normalization: Normalization = "none",
+    per_class: bool = False,
+    axis_name: str | None = None,
+) -> jax.Array:
+    """The loss whose logit gradient has the L1 norm w(p) of an emphasis, in cross-entropy's direction.
+
+    Its value is what the emphasis' own `value(log_odds)` says, divided by the norm, so that the gradient is
+    its gradient; an emphasis without one, as the families of `grjax.emphasis`, gives cross-entropy.
+
+    Args:
+      logits: `[..., C]`, floating. May hold -inf for masked classes.
+      labels: class indices in [0, C), `[...]`, integer.
+      emphasis: parameters broadcastable to `[...]`; no gradient flows to them.
+      normalization: see `gradient_rescaling`.
+      per_class: the parameters are `[C]`, one for each class, or scalars.
+      axis_name: see `gradient_rescaling`.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: see `gradient_rescaling`; parameters of another shape.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from grjax import emphasis, losses
+      >>> certain_only = emphasis.WeightFunction(lambda p: p**4)
+      >>> losses.from_emphasis(jnp.array([[2., 0., 0.]]), jnp.array([0]), certain_only)
+      Array([0.240], dtype=float32)
+
+    Reference: Wang et al., arXiv:1905.11233, section 3.
+    """
+    logits, labels = checked(logits, labels)
+    emphasis = jax.tree.map(_constant, emphasis, is_leaf=lambda leaf: isinstance(leaf, list | tuple))
+    _check_parameters(emphasis, (logits.shape[-1],) if per_class else labels.shape, per_class)
     comparison = _compare(logits, labels)
-    emphasis = PowerExponential(_per_example("lam", lam, labels), _per_example("beta", beta, labels))
-    log_weight = emphasis.log_weight(comparison.log_odds)
-    if normalization == "integral":
-        log_weight -= log_integral(emphasis, log_weight.dtype)
-    elif normalization == "batch":
-        log_weight -= _log_mean_exp(log_weight, axis_name)
-    elif normalization != "none":
-        raise ValueError(f"normalization must be 'none', 'integral' or 'batch', got {normalization!r}")
-    return _rescale(logits, comparison, jnp.exp(log_weight))
+    own = at(emphasis, labels) if per_class else emphasis
+    log_weight = own.log_weight(comparison.log_odds)
+    log_norm = log_normalizer(emphasis, log_weight, normalization, axis_name)
+    if per_class and log_norm.ndim:  # an integral for each class, not for each example
+        log_norm = log_norm[labels]
+    value = jax.nn.softplus(-comparison.log_odds)
+    if hasattr(own, "value"):
+        value = own.value(comparison.log_odds) * jnp.exp(-log_norm)
+    return _rescale(logits, comparison, value, jnp.exp(log_weight - log_norm))
 
 
 def rescale(logits: ArrayLike, labels: ArrayLike, weight: ArrayLike) -> jax.Array:
@@ -130,8 +150,11 @@ def rescale(logits: ArrayLike, labels: ArrayLike, weight: ArrayLike) -> jax.Arra
 
     Reference: Wang et al., arXiv:1905.11233, section 3.
     """
-    logits, labels = _checked(logits, labels)
-    return _rescale(logits, _compare(logits, labels), _per_example("weight", weight, labels))
+    logits, labels = checked(logits, labels)
+    weight = jax.lax.stop_gradient(jnp.asarray(weight))
+    _check_parameters({"weight": weight}, labels.shape, per_class=False)
+    comparison = _compare(logits, labels)
+    return _rescale(logits, comparison, jax.nn.softplus(-comparison.log_odds), weight)
 
 
 class _Comparison(NamedTuple):
@@ -157,14 +180,14 @@ def _compare(logits: jax.Array, labels: jax.Array) -> _Comparison:
 
 
 @jax.custom_vjp
-def _rescale(logits: jax.Array, comparison: _Comparison, weight: jax.Array) -> jax.Array:
-    del logits, weight  # they matter to the gradient only
-    return jax.nn.softplus(-comparison.log_odds)
+def _rescale(logits: jax.Array, comparison: _Comparison, value: jax.Array, weight: jax.Array) -> jax.Array:
+    del logits, comparison, weight  # they matter to the gradient only
+    return value
 
 
-def _rescale_forward(logits, comparison, weight):
+def _rescale_forward(logits, comparison, value, weight):
     # An empty array carries the logits' dtype: residuals are arrays.
-    return _rescale(logits, comparison, weight), (comparison, weight, jnp.zeros(0, logits.dtype))
+    return value, (comparison, weight, jnp.zeros(0, logits.dtype))
 
 
 def _rescale_backward(residuals, cotangent):
@@ -173,47 +196,29 @@ def _rescale_backward(residuals, cotangent):
     scale = half / jnp.where(sum_others > 0, sum_others, 1)
     classes = jax.lax.broadcasted_iota(labels.dtype, exp_others.shape, exp_others.ndim - 1)
     gradient = jnp.where(classes == labels[..., None], -half[..., None], scale[..., None] * exp_others)
-    return gradient.astype(like_logits.dtype), None, None
+    return gradient.astype(like_logits.dtype), None, None, None
 
 
 _rescale.defvjp(_rescale_forward, _rescale_backward)
 
 
-def _checked(logits: ArrayLike, labels: ArrayLike) -> tuple[jax.Array, jax.Array]:
-    logits, labels = jnp.asarray(logits), jnp.asarray(labels)
-    if not jnp.issubdtype(logits.dtype, jnp.floating) or logits.ndim == 0:
-        raise ValueError(f"logits must be floating [..., C], got {logits.dtype} {list(logits.shape)}")
-    if not jnp.issubdtype(labels.dtype, jnp.integer):
-        raise ValueError(f"labels must be integer class indices, got {labels.dtype}")
-    if labels.shape != logits.shape[:-1]:
-        raise ValueError(
-            f"labels must have the logits' shape without the last axis: "
-            f"logits {logits.shape}, labels {labels.shape}"
-        )
-    # An int8 index cannot count the classes of wider logits.
-    return logits, labels.astype(jnp.int32) if labels.dtype.itemsize < 4 else labels
+def _constant(parameter: ArrayLike) -> ArrayLike:
+    """An array, perhaps written as a list, to which no gradient flows; Python numbers stay what they are."""
+    return parameter if isinstance(parameter, int | float) else jax.lax.stop_gradient(jnp.asarray(parameter))
 
 
-def _per_example(name: str, parameter: ArrayLike, labels: jax.Array) -> jax.Array:
-    """A parameter that broadcasts to the labels' shape [...]; a constant to differentiation."""
-    parameter = jax.lax.stop_gradient(jnp.asarray(parameter))
-    try:
-        fits = np.broadcast_shapes(parameter.shape, labels.shape) == labels.shape
-    except ValueError:
-        fits = False
-    if not fits:
-        raise ValueError(
-            f"{name} must be a scalar or broadcast to the labels' shape {labels.shape}, got {parameter.shape}"
-        )
-    return parameter
-
-
-def _log_mean_exp(log_weight: jax.Array, axis_name: str | None) -> jax.Array:
-    """Log of the mean of exp(log_weight) over all its axes, and over the devices of `axis_name`."""
-    maximum = jnp.max(log_weight)
-    if axis_name is not None:
-        maximum = jax.lax.pmax(maximum, axis_name)
-    mean = jnp.mean(jnp.exp(log_weight - maximum))
-    if axis_name is not None:
-        mean = jax.lax.pmean(mean, axis_name)
-    return jnp.log(mean) + maximum
+def _check_parameters(parameters: object, shape: tuple[int, ...], per_class: bool) -> None:
+    """That every parameter, an array in a pytree, broadcasts to `shape` without widening it."""
+    for path, parameter in jax.tree_util.tree_leaves_with_path(parameters):
+        try:
+            fits = np.broadcast_shapes(jnp.shape(parameter), shape) == shape
+        except ValueError:
+            fits = False
+        if not fits:
+            name = cast(str, jax.tree_util.keystr(path, simple=True))
+            wanted = (
+                f"have the shape {shape}, one for each class"
+                if per_class
+                else (f"broadcast to the labels' shape {shape}")
+            )
+            raise ValueError(f"{name} must be a scalar or {wanted}, got {jnp.shape(parameter)}")

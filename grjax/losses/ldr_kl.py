@@ -1,0 +1,38 @@
+"""The label-distributionally robust loss with a KL regulariser."""
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from grjax.losses.inputs import at_label, checked
+
+
+def ldr_kl(
+    logits: ArrayLike, labels: ArrayLike, *, lam: ArrayLike = 10.0, margin: ArrayLike = 0.1
+) -> jax.Array:
+    """LDR-KL: L = lam log( (1 / C) sum over k of exp((z_k - z_y + margin [k != y]) / lam) ).
+
+    The largest, over distributions q of labels, of the mean margin violation less lam KL(q | uniform).
+    lam = 1 with margin 0 is cross-entropy less log C; lam -> 0 the multi-class hinge loss of Crammer and
+    Singer; lam -> infinity the mean violation, which is symmetric and thus robust.
+
+    Args:
+      logits: `[..., C]`, floating and finite.
+      labels: class indices, `[...]`, integer.
+      lam: > 0; may be traced.
+      margin: >= 0; may be traced.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: arguments that do not fit.
+
+    Reference: Zhu et al., ICML 2023 (arXiv:2112.14869).
+    """
+    logits, labels = checked(logits, labels)
+    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    lam, margin = jnp.asarray(lam, logits.dtype), jnp.asarray(margin, logits.dtype)
+    is_label = jax.nn.one_hot(labels, logits.shape[-1], dtype=bool)
+    violations = logits - at_label(logits, labels)[..., None] + jnp.where(is_label, 0, margin)
+    return lam * (jax.nn.logsumexp(violations / lam, axis=-1) - jnp.log(float(logits.shape[-1])))

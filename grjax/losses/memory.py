@@ -1,0 +1,174 @@
+"""Losses with a memory of each training example, and what all losses look like to a train step.
+
+A `TrainingLoss` is three pure functions. The memory is a pytree of arrays `[N, ...]`, one row for each
+training example; the loss sees the rows of its batch and returns what they become. Who keeps the memory
+gathers and scatters rows:
+
+    memory = loss.init(labels, num_classes)                               # [N, ...]
+    per_example, rows = loss.apply(logits, labels[ids], gather(memory, ids), step)
+    memory = scatter(memory, ids, rows)
+
+A loss without memory is one with an empty pytree. Adding a loss with memory: write a function from its
+hyper-parameters to a `TrainingLoss`, and name it in `grjax.losses`.
+
+All take logits `[B, C]`, floating and finite, labels `[B]`, integer, and the step, int32 `[]`; no gradient
+flows through the memory. Scalar hyper-parameters may be traced.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from grjax.losses.agreement import cross_entropy, gce
+from grjax.losses.inputs import log_softmax
+
+Memory = Any  # a pytree of arrays [N, ...] or, for a batch, [B, ...]
+
+
+class TrainingLoss(NamedTuple):
+    """A loss as a train step uses it."""
+
+    # (labels [N], num_classes) -> memory [N, ...]
+    init: Callable[[jax.Array, int], Memory]
+    # (logits [B, C], labels [B], rows [B, ...], step []) -> (losses [B], new rows [B, ...])
+    apply: Callable[[jax.Array, jax.Array, Memory, jax.Array], tuple[jax.Array, Memory]]
+    # (logits [..., C], labels [...], step []) -> losses [...], of examples that have no memory
+    evaluate: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+
+
+def without_memory(loss: Callable[[jax.Array, jax.Array], jax.Array]) -> TrainingLoss:
+    """A loss (logits, labels) -> [...] as a `TrainingLoss`."""
+    return TrainingLoss(
+        init=lambda labels, num_classes: (),
+        apply=lambda logits, labels, rows, step: (loss(logits, labels), rows),
+        evaluate=lambda logits, labels, step: loss(logits, labels),
+    )
+
+
+def gather(memory: Memory, ids: jax.Array) -> Memory:
+    """The rows [B, ...] of the examples `ids` [B]."""
+    return jax.tree.map(lambda leaf: leaf[ids], memory)
+
+
+def scatter(memory: Memory, ids: jax.Array, rows: Memory, axis_name: str | None = None) -> Memory:
+    """The memory [N, ...] with other rows [B, ...] for the examples `ids` [B], each of them once.
+
+    With `axis_name`, inside `jax.pmap` or `jax.shard_map` the axis over which the batch is spread, every
+    device holds the whole memory and gets the rows of all.
+    """
+    if axis_name is not None:
+        ids, rows = jax.lax.all_gather((ids, rows), axis_name, tiled=True)
+    return jax.tree.map(lambda leaf, row: leaf.at[ids].set(row), memory, rows)
+
+
+def elr(*, lam: ArrayLike = 3.0, beta: ArrayLike = 0.7) -> TrainingLoss:
+    """Early-learning regularisation: L = -log p_y + lam log(1 - <softmax(z), t>).
+
+    The memory t, float32 `[N, C]`, begins at 0 and is a running mean of the predictions,
+    t <- beta t + (1 - beta) softmax(z), before the loss is taken; p is clipped to [1e-4, 1 - 1e-4] and
+    normalised for it, as in the authors' code. Evaluates as cross-entropy.
+
+    Args:
+      lam: weight of the regulariser, >= 0.
+      beta: momentum of the memory, in [0, 1).
+
+    Reference: Liu et al., NeurIPS 2020 (arXiv:2007.00151).
+    """
+
+    def init(labels: jax.Array, num_classes: int) -> jax.Array:
+        return jnp.zeros((len(labels), num_classes), jnp.float32)
+
+    def apply(
+        logits: jax.Array, labels: jax.Array, rows: jax.Array, step: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        del step
+        log_p, log_p_label, _ = log_softmax(logits, labels)
+        p = jnp.clip(jnp.exp(log_p), 1e-4, 1 - 1e-4)
+        constant = jax.lax.stop_gradient(p)
+        prediction = constant / constant.sum(-1, keepdims=True)
+        rows = jnp.asarray(beta * rows + (1 - beta) * prediction, rows.dtype)
+        return -log_p_label + lam * jnp.log(1 - (p * rows).sum(-1)), rows
+
+    return TrainingLoss(init, apply, lambda logits, labels, step: cross_entropy(logits, labels))
+
+
+def truncated_gce_pruned(
+    *,
+    q: ArrayLike = 0.7,
+    k: ArrayLike = 0.5,
+    begin_steps: int,
+    every_steps: int,
+    window_steps: int,
+) -> TrainingLoss:
+    """Truncated generalised cross-entropy whose choice of examples is refreshed only now and then.
+
+    The memory is a flag for each example, bool `[N]`, whether it takes part; its loss is GCE(q) if so, else
+    the constant (1 - k^q) / q. From `begin_steps` on, every `every_steps`, the flags are set anew to p > k
+    for a window of `window_steps`, an epoch, as the examples come by. The authors' code sets all flags
+    between two epochs instead, from the best model so far and images without augmentation. Evaluates as GCE.
+
+    Args:
+      q: exponent, see `truncated_gce`.
+      k: least p of an example that takes part.
+      begin_steps: step of the first refreshment.
+      every_steps: steps from one refreshment to the next.
+      window_steps: steps that one takes: those of an epoch.
+
+    Reference: Zhang & Sabuncu, NeurIPS 2018, algorithm 1.
+    """
+
+    def init(labels: jax.Array, num_classes: int) -> jax.Array:
+        del num_classes
+        return jnp.ones(len(labels), bool)
+
+    def apply(
+        logits: jax.Array, labels: jax.Array, rows: jax.Array, step: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        _, log_p_label, _ = log_softmax(logits, labels)
+        since = step - begin_steps
+        refresh = (since >= 0) & (since % every_steps < window_steps)
+        kept = jnp.where(refresh, log_p_label > jnp.log(k), rows)
+        constant = (1 - jnp.power(k, q)) / q
+        return jnp.where(kept, gce(logits, labels, q=q), constant), kept
+
+    return TrainingLoss(init, apply, lambda logits, labels, step: gce(logits, labels, q=q))
+
+
+def self_adaptive(
+    *, momentum: ArrayLike = 0.9, begin_steps: int, axis_name: str | None = None
+) -> TrainingLoss:
+    """Self-adaptive training: cross-entropy with targets that drift from the labels to the predictions.
+
+    The memory t, float32 `[N, C]`, begins at onehot(y). Before `begin_steps` the loss is cross-entropy; from
+    then on t <- momentum t + (1 - momentum) softmax(z), and L = -w sum over k of t_k log p_k with
+    w = max over k of t_k, over its mean in the batch. Evaluates as cross-entropy.
+
+    Args:
+      momentum: of the memory, in [0, 1).
+      begin_steps: steps of plain cross-entropy.
+      axis_name: the pmapped axis over which the batch is spread.
+
+    Reference: Huang et al., NeurIPS 2020 (arXiv:2002.10319).
+    """
+
+    def init(labels: jax.Array, num_classes: int) -> jax.Array:
+        return jax.nn.one_hot(labels, num_classes, dtype=jnp.float32)
+
+    def apply(
+        logits: jax.Array, labels: jax.Array, rows: jax.Array, step: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        log_p, log_p_label, _ = log_softmax(logits, labels)
+        prediction = jax.lax.stop_gradient(jnp.exp(log_p))
+        drifted = jnp.asarray(momentum * rows + (1 - momentum) * prediction, rows.dtype)
+        weights = drifted.max(-1)
+        mean = weights.mean()
+        if axis_name is not None:
+            mean = jax.lax.pmean(mean, axis_name)
+        begun = step >= begin_steps
+        corrected = -(weights / mean) * (drifted * log_p).sum(-1)
+        return jnp.where(begun, corrected, -log_p_label), jnp.where(begun, drifted, rows)
+
+    return TrainingLoss(init, apply, lambda logits, labels, step: cross_entropy(logits, labels))

@@ -1,0 +1,322 @@
+"""Normalised losses, and the active and passive losses made of them.
+
+A loss over the sum of it for all C labels is robust to symmetric noise whatever it was before (Ma et al.,
+ICML 2020), but underfits; together with a passive loss, one that lowers what is given to the other classes,
+it does not. `nmae` and `nrce` depend on p alone: see `agreement`.
+
+All take logits `[..., C]`, floating and finite, and labels `[...]`, integer; return the loss of each
+example, `[...]`, in float32 at least; and raise `ValueError` for arguments that do not fit. Scalar hyper-parameters may
+be traced.
+"""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from grjax.losses.agreement import LOG_ZERO, ael, agce, aul, mae, rce
+from grjax.losses.inputs import at_label, log_softmax
+
+Loss = Callable[..., jax.Array]
+
+
+def nce(logits: ArrayLike, labels: ArrayLike) -> jax.Array:
+    """Normalised cross-entropy: L = log p_y / sum over k of log p_k, in [0, 1].
+
+    See the module for arguments.
+
+    Reference: Ma et al., ICML 2020 (arXiv:2006.13554).
+    """
+    log_p, log_p_label, _ = log_softmax(logits, labels)
+    return log_p_label / log_p.sum(-1)
+
+
+def nfl(logits: ArrayLike, labels: ArrayLike, *, gamma: ArrayLike = 0.5, detached: bool = True) -> jax.Array:
+    """Normalised focal loss: L = l_y / sum over k of l_k, l_k = -(1 - p_k)^gamma log p_k.
+
+    `detached` holds the focal factors (1 - p_k)^gamma constant in the gradient, as the code of APL, ALFs, ANL
+    and JAL does; the published results are with it. False is the gradient of what is written. gamma >= 0.
+    See the module for arguments.
+
+    Reference: Ma et al., ICML 2020 (arXiv:2006.13554).
+    """
+    log_p, _, labels = log_softmax(logits, labels)
+    focal = _focal_terms(log_p, gamma, detached)
+    return at_label(focal, labels) / focal.sum(-1)
+
+
+def _focal_terms(log_p: jax.Array, gamma: ArrayLike, detached: bool) -> jax.Array:
+    """-(1 - p_k)^gamma log p_k of each class, [..., C]."""
+    # 1 - p_k from the other classes' share; at p_k = 1 its power has no finite gradient and log p_k is 0.
+    not_p = -jnp.expm1(log_p)
+    positive = not_p > 0
+    factor = jnp.where(positive, jnp.where(positive, not_p, 1) ** gamma, 0.0)
+    factor = jnp.where(jnp.asarray(gamma) == 0, 1.0, factor)
+    return -(jax.lax.stop_gradient(factor) if detached else factor) * log_p
+
+
+def ngce(logits: ArrayLike, labels: ArrayLike, *, q: ArrayLike = 0.7) -> jax.Array:
+    """Normalised generalised cross-entropy: L = (1 - p_y^q) / sum over k of (1 - p_k^q).
+
+    0 < q <= 1. See the module for arguments.
+
+    Reference: Ma et al., ICML 2020 (arXiv:2006.13554).
+    """
+    log_p, log_p_label, _ = log_softmax(logits, labels)
+    return jnp.expm1(q * log_p_label) / jnp.expm1(q * log_p).sum(-1)
+
+
+def nnce(logits: ArrayLike, labels: ArrayLike, *, p_min: ArrayLike = 1e-7) -> jax.Array:
+    """Normalised negative cross-entropy, the passive loss of ANL: L = 1 - (A + log p_y) / sum (A + log p_k).
+
+    A = -log p_min; each p_k is clipped from below at p_min, so that no gradient flows to classes below it.
+    See the module for arguments.
+
+    Reference: Ye et al., NeurIPS 2023.
+    """
+    log_p, _, labels = log_softmax(logits, labels)
+    log_p_min = jnp.log(jnp.asarray(p_min, log_p.dtype))
+    headroom = jnp.maximum(log_p, log_p_min) - log_p_min
+    return 1 - at_label(headroom, labels) / headroom.sum(-1)
+
+
+def nnfl(
+    logits: ArrayLike, labels: ArrayLike, *, gamma: ArrayLike = 0.5, p_min: ArrayLike = 1e-7
+) -> jax.Array:
+    """Normalised negative focal loss, the passive loss of ANL-FL: L = 1 - (A - l_y) / sum (A - l_k).
+
+    l_k = -(1 - p_k)^gamma log p_k with the focal factor held constant in the gradient, as published;
+    A = -(1 - p_min)^gamma log p_min; each p_k is clipped from below at p_min. See the module for arguments.
+
+    Reference: Ye et al., NeurIPS 2023.
+    """
+    log_p, _, labels = log_softmax(logits, labels)
+    log_p_min = jnp.log(jnp.asarray(p_min, log_p.dtype))
+    most = _focal_terms(log_p_min, gamma, detached=True)
+    headroom = most - _focal_terms(jnp.maximum(log_p, log_p_min), gamma, detached=True)
+    return 1 - at_label(headroom, labels) / headroom.sum(-1)
+
+
+def amse(logits: ArrayLike, labels: ArrayLike, *, a: ArrayLike = 30.0) -> jax.Array:
+    """Asymmetric mean square error, the passive loss of JAL: L = |softmax(z) - a onehot(y)|^2 / C.
+
+    See the module for arguments.
+
+    Reference: Joint Asymmetric Loss, ICCV 2025.
+    """
+    log_p, log_p_label, _ = log_softmax(logits, labels)
+    p_label = jnp.exp(log_p_label)
+    return (jnp.exp(2 * log_p).sum(-1) - 2 * a * p_label + jnp.square(a)) / log_p.shape[-1]
+
+
+def active_passive(active: Loss, passive: Loss, *, alpha: ArrayLike, beta: ArrayLike) -> Loss:
+    """The loss alpha * active + beta * passive.
+
+    Args:
+      active: a loss (logits `[..., C]`, labels `[...]`) -> `[...]`.
+      passive: another.
+      alpha: scalar, may be traced.
+      beta: scalar, may be traced.
+
+    Example:
+      >>> from grjax import losses
+      >>> loss = losses.active_passive(losses.nce, losses.mae, alpha=1., beta=10.)
+    """
+
+    def loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
+        parts = active(logits, labels), passive(logits, labels)
+        return jnp.asarray(alpha, parts[0].dtype) * parts[0] + jnp.asarray(beta, parts[1].dtype) * parts[1]
+
+    return loss
+
+
+def nce_mae(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    alpha: ArrayLike = 1.0,
+    beta: ArrayLike = 1.0,
+    scale: ArrayLike = 1.0,
+) -> jax.Array:
+    """Normalised cross-entropy and MAE: alpha NCE + beta MAE.
+
+    Reference: Ma et al., ICML 2020 (arXiv:2006.13554).
+    """
+    passive = functools.partial(mae, scale=scale)
+    return active_passive(nce, passive, alpha=alpha, beta=beta)(logits, labels)
+
+
+def nce_rce(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    alpha: ArrayLike = 1.0,
+    beta: ArrayLike = 1.0,
+    log_zero: ArrayLike = LOG_ZERO,
+) -> jax.Array:
+    """Normalised cross-entropy and RCE: alpha NCE + beta RCE.
+
+    Reference: Ma et al., ICML 2020 (arXiv:2006.13554).
+    """
+    passive = functools.partial(rce, log_zero=log_zero)
+    return active_passive(nce, passive, alpha=alpha, beta=beta)(logits, labels)
+
+
+def nfl_mae(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    alpha: ArrayLike = 1.0,
+    beta: ArrayLike = 1.0,
+    gamma: ArrayLike = 0.5,
+    scale: ArrayLike = 1.0,
+) -> jax.Array:
+    """Normalised focal loss and MAE: alpha NFL + beta MAE.
+
+    Reference: Ma et al., ICML 2020 (arXiv:2006.13554).
+    """
+    active = functools.partial(nfl, gamma=gamma)
+    passive = functools.partial(mae, scale=scale)
+    return active_passive(active, passive, alpha=alpha, beta=beta)(logits, labels)
+
+
+def nfl_rce(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    alpha: ArrayLike = 1.0,
+    beta: ArrayLike = 1.0,
+    gamma: ArrayLike = 0.5,
+    log_zero: ArrayLike = LOG_ZERO,
+) -> jax.Array:
+    """Normalised focal loss and RCE: alpha NFL + beta RCE.
+
+    Reference: Ma et al., ICML 2020 (arXiv:2006.13554).
+    """
+    active = functools.partial(nfl, gamma=gamma)
+    passive = functools.partial(rce, log_zero=log_zero)
+    return active_passive(active, passive, alpha=alpha, beta=beta)(logits, labels)
+
+
+def nce_agce(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    alpha: ArrayLike = 1.0,
+    beta: ArrayLike = 4.0,
+    a: ArrayLike = 6.0,
+    q: ArrayLike = 1.5,
+) -> jax.Array:
+    """Normalised cross-entropy and AGCE: alpha NCE + beta AGCE(a, q).
+
+    Reference: Zhou et al., ICML 2021 (arXiv:2106.03110).
+    """
+    passive = functools.partial(agce, a=a, q=q)
+    return active_passive(nce, passive, alpha=alpha, beta=beta)(logits, labels)
+
+
+def nce_aul(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    alpha: ArrayLike = 1.0,
+    beta: ArrayLike = 4.0,
+    a: ArrayLike = 6.3,
+    q: ArrayLike = 1.5,
+) -> jax.Array:
+    """Normalised cross-entropy and AUL: alpha NCE + beta AUL(a, q).
+
+    Reference: Zhou et al., ICML 2021 (arXiv:2106.03110).
+    """
+    passive = functools.partial(aul, a=a, q=q)
+    return active_passive(nce, passive, alpha=alpha, beta=beta)(logits, labels)
+
+
+def nce_ael(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    alpha: ArrayLike = 1.0,
+    beta: ArrayLike = 4.0,
+    a: ArrayLike = 5.0,
+) -> jax.Array:
+    """Normalised cross-entropy and AEL: alpha NCE + beta AEL(a).
+
+    Reference: Zhou et al., ICML 2021 (arXiv:2106.03110).
+    """
+    passive = functools.partial(ael, a=a)
+    return active_passive(nce, passive, alpha=alpha, beta=beta)(logits, labels)
+
+
+def anl_ce(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    alpha: ArrayLike = 5.0,
+    beta: ArrayLike = 5.0,
+    p_min: ArrayLike = 1e-7,
+) -> jax.Array:
+    """Active negative loss: alpha NCE + beta NNCE.
+
+    The paper adds an L1 penalty on the parameters, which is no part of a loss on logits.
+
+    Reference: Ye et al., NeurIPS 2023.
+    """
+    passive = functools.partial(nnce, p_min=p_min)
+    return active_passive(nce, passive, alpha=alpha, beta=beta)(logits, labels)
+
+
+def anl_fl(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    alpha: ArrayLike = 5.0,
+    beta: ArrayLike = 5.0,
+    gamma: ArrayLike = 0.5,
+    p_min: ArrayLike = 1e-7,
+) -> jax.Array:
+    """Active negative loss with focal losses: alpha NFL + beta NNFL; see `anl_ce`.
+
+    Reference: Ye et al., NeurIPS 2023.
+    """
+    active = functools.partial(nfl, gamma=gamma)
+    passive = functools.partial(nnfl, gamma=gamma, p_min=p_min)
+    return active_passive(active, passive, alpha=alpha, beta=beta)(logits, labels)
+
+
+def jal_ce(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    alpha: ArrayLike = 1.0,
+    beta: ArrayLike = 1.0,
+    a: ArrayLike = 30.0,
+) -> jax.Array:
+    """Joint asymmetric loss: alpha NCE + beta AMSE(a).
+
+    The paper adds an L1 penalty on the parameters, which is no part of a loss on logits.
+
+    Reference: Joint Asymmetric Loss, ICCV 2025.
+    """
+    passive = functools.partial(amse, a=a)
+    return active_passive(nce, passive, alpha=alpha, beta=beta)(logits, labels)
+
+
+def jal_fl(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    alpha: ArrayLike = 1.0,
+    beta: ArrayLike = 1.0,
+    gamma: ArrayLike = 0.5,
+    a: ArrayLike = 30.0,
+) -> jax.Array:
+    """Joint asymmetric loss with the focal loss: alpha NFL + beta AMSE(a); see `jal_ce`.
+
+    Reference: Joint Asymmetric Loss, ICCV 2025.
+    """
+    active = functools.partial(nfl, gamma=gamma)
+    passive = functools.partial(amse, a=a)
+    return active_passive(active, passive, alpha=alpha, beta=beta)(logits, labels)

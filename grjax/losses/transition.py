@@ -1,0 +1,123 @@
+"""Correction by the transition matrix T of the noise, T[i, j] = P(noisy label j | clean label i).
+
+References: Patrini et al., CVPR 2017 (arXiv:1609.03683).
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from grjax.losses.inputs import log_softmax
+
+
+def forward_correction(logits: ArrayLike, labels: ArrayLike, *, transition: ArrayLike) -> jax.Array:
+    """Forward correction: L = -log (T^T softmax(z))_y, cross-entropy of the noisy prediction.
+
+    Args:
+      logits: `[..., C]`, floating and finite: of the clean label.
+      labels: noisy class indices, `[...]`, integer.
+      transition: T `[C, C]`, rows sum to 1; or a scalar r for symmetric noise of that rate, 1 - r on the
+        diagonal and r / (C - 1) elsewhere. No gradient flows to it.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: arguments that do not fit, or a T whose rows are no distributions (where it is known
+        before tracing).
+
+    Reference: Patrini et al., CVPR 2017 (arXiv:1609.03683).
+    """
+    log_p, _, labels = log_softmax(logits, labels)
+    matrix = _matrix(transition, log_p.shape[-1], log_p.dtype)
+    to_label = jnp.log(matrix.T)[labels]  # [..., C]: log P(label | class)
+    return -jax.nn.logsumexp(log_p + to_label, axis=-1)
+
+
+def backward_correction(logits: ArrayLike, labels: ArrayLike, *, transition: ArrayLike) -> jax.Array:
+    """Backward correction: L = sum over k of (T^-1)[y, k] (-log p_k), unbiased for the clean cross-entropy.
+
+    Not bounded from below: T^-1 has negative entries.
+
+    Args:
+      logits: `[..., C]`, floating and finite: of the clean label.
+      labels: noisy class indices, `[...]`, integer.
+      transition: see `forward_correction`; not singular.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: see `forward_correction`; or T is singular.
+
+    Reference: Patrini et al., CVPR 2017 (arXiv:1609.03683).
+    """
+    log_p, _, labels = log_softmax(logits, labels)
+    matrix = _matrix(transition, log_p.shape[-1], log_p.dtype)
+    if not isinstance(matrix, jax.core.Tracer) and np.linalg.cond(np.asarray(matrix)) > 1e6:
+        raise ValueError(
+            "transition: is singular or nearly so, and backward correction needs its inverse; "
+            "take a lower noise rate or forward correction"
+        )
+    return -(jnp.linalg.inv(matrix)[labels] * log_p).sum(-1)
+
+
+def _matrix(transition: ArrayLike, num_classes: int, dtype: jnp.dtype) -> jax.Array:
+    """T [C, C] of a matrix or of a rate of symmetric noise."""
+    matrix = jax.lax.stop_gradient(jnp.asarray(transition, dtype))
+    if matrix.ndim == 0:
+        off_diagonal = matrix / (num_classes - 1)
+        matrix = jnp.full((num_classes, num_classes), off_diagonal) + jnp.eye(num_classes, dtype=dtype) * (
+            1 - matrix - off_diagonal
+        )
+    if matrix.shape != (num_classes, num_classes):
+        raise ValueError(
+            f"transition must be a rate or [{num_classes}, {num_classes}] for {num_classes} classes, "
+            f"got {matrix.shape}"
+        )
+    if not isinstance(matrix, jax.core.Tracer):
+        rows = np.asarray(matrix)
+        if (rows < 0).any() or np.abs(rows.sum(axis=1) - 1).max() > 1e-4:
+            raise ValueError(f"transition: every row must be a distribution that sums to 1, got {rows}")
+    return matrix
+
+
+def estimate_transition(probabilities: ArrayLike, *, percentile: float = 100.0) -> np.ndarray:
+    """T estimated from anchor points: row i is the prediction for an example that is surely of class i.
+
+    Anchors are found among the examples by the model that was trained on noisy labels: the one with the
+    largest p_i, or, against outliers, the one at a percentile of p_i.
+
+    Args:
+      probabilities: noisy class posteriors of examples, `[N, C]`, rows sum to 1: softmax of a model trained
+        with cross-entropy on the noisy labels.
+      percentile: of p_i at which the anchor of class i stands, in [0, 100]. Patrini et al. take 97 for
+        CIFAR-10 and 100, the largest, for CIFAR-100.
+
+    Returns:
+      T, float64 `[C, C]`, rows sum to 1.
+
+    Raises:
+      ValueError: arguments that do not fit.
+
+    Example:
+      >>> import numpy as np
+      >>> from grjax import losses
+      >>> losses.estimate_transition(np.array([[.9, .1], [.2, .8], [.6, .4]]))
+      array([[0.9, 0.1],
+             [0.2, 0.8]])
+
+    Reference: Patrini et al., CVPR 2017 (arXiv:1609.03683), section 4.
+    """
+    predicted = np.asarray(probabilities, np.float64)
+    if predicted.ndim != 2 or not len(predicted):
+        raise ValueError(f"probabilities must be [N, C] with N > 0, got {predicted.shape}")
+    if (predicted < 0).any() or not np.allclose(predicted.sum(axis=1), 1, atol=1e-3):
+        raise ValueError("probabilities: every row must be a distribution that sums to 1")
+    if not 0 <= percentile <= 100:
+        raise ValueError(f"percentile must be in [0, 100], got {percentile}")
+    cuts = np.percentile(predicted, percentile, axis=0, method="nearest")
+    anchors = np.argmin(np.abs(predicted - cuts), axis=0)
+    rows = predicted[anchors]
+    return rows / rows.sum(axis=1, keepdims=True)
