@@ -13,17 +13,15 @@ import contextlib
 import io
 import itertools
 import json
-import os
-import platform
 import statistics
 import tempfile
 from pathlib import Path
 from typing import Any
 
-import jax
 from absl import logging
 
 import grjax.config
+from benchmarks.environment import environment
 from configs.digits import get_config
 from grjax.analysis import curves
 from grjax.train import train_and_evaluate
@@ -62,11 +60,11 @@ def tune(num_seeds: int = 3) -> None:
             run(common | trial, seed)["validation_accuracy_last"] for seed in range(100, 100 + num_seeds)
         ]
         results.append({**trial, "validation_accuracy_last": scores})
-        print(f"{_spread(scores)}  {_name(trial)}", flush=True)
+        print(f"{spread(scores)}  {_name(trial)}", flush=True)
     results.sort(key=lambda result: -statistics.mean(result["validation_accuracy_last"]))
     print("\nbest first:")
     for result in results[:10]:
-        print(f"{_spread(result['validation_accuracy_last'])}  {_name(result)}")
+        print(f"{spread(result['validation_accuracy_last'])}  {_name(result)}")
     _store("digits_tune.json", results)
 
 
@@ -93,7 +91,7 @@ def table(num_seeds: int = 5) -> None:
     )
     for result in results:
         cells = [
-            _spread([one[key] for one in result["runs"]])
+            spread([one[key] for one in result["runs"]])
             for key in ("test_accuracy_last", "test_accuracy_best", "memorisation")
         ]
         print(f"| {result['name']} | {' | '.join(cells)} |")
@@ -115,7 +113,8 @@ def figure(num_seeds: int = 5) -> None:
         curves.draw(runs, RESULTS / "digits.svg", title)
 
 
-def _spread(values: list[float]) -> str:
+def spread(values: list[float]) -> str:
+    """Mean ± standard deviation of a sample, and its size."""
     std = statistics.stdev(values) if len(values) > 1 else 0.0
     return f"{statistics.mean(values):.4f} ± {std:.4f} (n={len(values)})"
 
@@ -124,22 +123,9 @@ def _name(trial: dict[str, Any]) -> str:
     return "  ".join(f"{key}={value}" for key, value in trial.items() if key != "validation_accuracy_last")
 
 
-def _cpu_name() -> str:
-    path = Path("/proc/cpuinfo")  # Python's platform module does not say on Linux
-    lines = path.read_text().splitlines() if path.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
 def _store(name: str, results: list[dict[str, Any]]) -> None:
-    environment = {
-        "jax": jax.__version__,
-        "python": platform.python_version(),
-        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
-        "cpu": f"{os.cpu_count()} cores, {_cpu_name()}",
-    }
     RESULTS.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"environment": environment, "results": results}, indent=1)
+    text = json.dumps({"environment": environment(), "results": results}, indent=1)
     (RESULTS / name).write_text(text + "\n")
 
 

@@ -1,7 +1,8 @@
 """The keys of a run's config, and how defaults, a config file and the command line become one config.
 
 The sections `noise`, `model`, `loss`, `optimizer` and `schedule` name something registered; their other keys
-are its options, checked against its signature. A duration is given once, in steps or in epochs, by the
+are its options, checked against its signature. A hyper-parameter of the loss may itself be such a section: a
+schedule of `grjax.losses.schedules`. A duration is given once, in steps or in epochs, by the
 ending of its key: `train_steps` or `train_epochs`.
 """
 
@@ -182,7 +183,11 @@ def _merge_section(name: str, section: Mapping[str, Any], layer: Any) -> dict[st
         raise ConfigError(f"{name}.name: must be a name in quotes, got {layer['name']!r}")
     elif layer.get("name", section["name"]) != section["name"]:
         section = {}  # its options belong to the one that was named before
-    return {**_without_other_units(dict(section), layer, where=f"{name}."), **layer}
+    merged = {**_without_other_units(dict(section), layer, where=f"{name}."), **layer}
+    for key, value in layer.items():
+        if isinstance(value, Mapping) and isinstance(section.get(key), Mapping):
+            merged[key] = _merge_section(f"{name}.{key}", section[key], value)  # a schedule
+    return merged
 
 
 def _without_other_units(section: dict[str, Any], layer: Mapping[str, Any], where: str) -> dict[str, Any]:

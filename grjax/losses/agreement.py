@@ -576,7 +576,7 @@ def ael(
 
 @_family
 class JS:
-    """Jensen-Shannon divergence of label and softmax; w = 2 p (1 - p) log(1 + pi / ((1 - pi) p)) / -log(1 - pi)."""
+    """Jensen-Shannon divergence; w = 2 p (1 - p) log(1 + pi / ((1 - pi) p)) / -log(1 - pi)."""
 
     pi: ArrayLike = 0.5
 
@@ -608,10 +608,10 @@ def js(
 ) -> jax.Array:
     """Jensen-Shannon loss: L = (pi KL(e_y | m) + (1 - pi) KL(softmax | m)) / Z.
 
-    m = pi e_y + (1 - pi) softmax, and Z = -(1 - pi) log(1 - pi) makes it cross-entropy in the limit pi -> 0 and half the MAE of scale 2 in
-    the limit pi -> 1. Although it is written with all classes, it depends on p alone:
-    w = 2 p (1 - p) log(1 + pi / ((1 - pi) p)) / -log(1 - pi). 0 < pi < 1, the weight of the label. See the
-    module for arguments.
+    m = pi e_y + (1 - pi) softmax, and Z = -(1 - pi) log(1 - pi) makes it cross-entropy in the limit pi -> 0
+    and half the MAE of scale 2 in the limit pi -> 1. Although it is written with all classes, it depends on
+    p alone: w = 2 p (1 - p) log(1 + pi / ((1 - pi) p)) / -log(1 - pi). 0 < pi < 1, the weight of the label.
+    See the module for arguments.
 
     Reference: Englesson & Azizpour, NeurIPS 2021 (arXiv:2105.04522).
     """

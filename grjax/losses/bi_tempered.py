@@ -42,10 +42,11 @@ def bi_tempered(
 ) -> jax.Array:
     """Bi-tempered logistic loss: L = -log_t1 p_y - (1 - sum over k of p_k^(2 - t1)) / (2 - t1).
 
-    p = exp_t2(z - lambda) is the tempered softmax; L the paper's divergence for a one-hot label. t1 = t2 = 1 is cross-entropy. The lower t1, the lower the bound of the loss; the
-    higher t2, the heavier the tails of p. The normalisation lambda is solved to working precision, by
-    Newton's method, and its gradient is the exact one, the escort distribution; public code stops after five
-    steps of a fixed-point iteration and differentiates as if they had converged.
+    p = exp_t2(z - lambda) is the tempered softmax; L the paper's divergence for a one-hot label. t1 = t2 =
+    1 is cross-entropy. The lower t1, the lower the bound of the loss; the higher t2, the heavier the tails
+    of p. The normalisation lambda is solved to working precision, by Newton's method, and its gradient is
+    the exact one, the escort distribution; public code stops after five steps of a fixed-point iteration
+    and differentiates as if they had converged.
 
     Args:
       logits: `[..., C]`, floating and finite.

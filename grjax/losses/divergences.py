@@ -1,8 +1,8 @@
 """Distances between the prediction as a whole and the label: Brier and generalised Jensen-Shannon.
 
 Both take logits `[..., C]`, floating and finite, and labels `[...]`, integer; return the loss of each
-example, `[...]`, in float32 at least; and raise `ValueError` for arguments that do not fit. The Jensen-Shannon loss of
-one view depends on p alone: `js`.
+example, `[...]`, in float32 at least; and raise `ValueError` for arguments that do not fit. The
+Jensen-Shannon loss of one view depends on p alone: `js`.
 """
 
 import jax

@@ -5,8 +5,8 @@ ICML 2020), but underfits; together with a passive loss, one that lowers what is
 it does not. `nmae` and `nrce` depend on p alone: see `agreement`.
 
 All take logits `[..., C]`, floating and finite, and labels `[...]`, integer; return the loss of each
-example, `[...]`, in float32 at least; and raise `ValueError` for arguments that do not fit. Scalar hyper-parameters may
-be traced.
+example, `[...]`, in float32 at least; and raise `ValueError` for arguments that do not fit. Scalar
+hyper-parameters may be traced.
 """
 
 import functools

@@ -167,16 +167,21 @@ class _Comparison(NamedTuple):
 
 
 def _compare(logits: jax.Array, labels: jax.Array) -> _Comparison:
+    # A mask rather than a scatter: compilers fuse it into the maximum and the sum, and copy no logits.
     logits = jax.lax.stop_gradient(logits)
-    at_label = labels[..., None]
-    others = jnp.put_along_axis(logits, at_label, -jnp.inf, axis=-1, inplace=False)
+    others = jnp.where(_is_label(logits, labels), -jnp.inf, logits)
     maximum = jnp.max(others, axis=-1, keepdims=True)
     maximum = jnp.where(maximum == -jnp.inf, 0, maximum)  # every other class is masked out
     dtype = jnp.promote_types(logits.dtype, jnp.float32)
     exp_others = jnp.exp(others.astype(dtype) - maximum.astype(dtype))
     sum_others = jnp.sum(exp_others, axis=-1)
-    z_label = jnp.take_along_axis(logits, at_label, axis=-1).astype(dtype) - maximum.astype(dtype)
+    z_label = jnp.take_along_axis(logits, labels[..., None], axis=-1).astype(dtype) - maximum.astype(dtype)
     return _Comparison(labels, exp_others, sum_others, z_label[..., 0] - jnp.log(sum_others))
+
+
+def _is_label(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Bool [..., C]."""
+    return jax.lax.broadcasted_iota(labels.dtype, logits.shape, logits.ndim - 1) == labels[..., None]
 
 
 @jax.custom_vjp
@@ -194,8 +199,8 @@ def _rescale_backward(residuals, cotangent):
     (labels, exp_others, sum_others, _), weight, like_logits = residuals
     half = 0.5 * weight * cotangent * (sum_others > 0)
     scale = half / jnp.where(sum_others > 0, sum_others, 1)
-    classes = jax.lax.broadcasted_iota(labels.dtype, exp_others.shape, exp_others.ndim - 1)
-    gradient = jnp.where(classes == labels[..., None], -half[..., None], scale[..., None] * exp_others)
+    is_label = _is_label(exp_others, labels)
+    gradient = jnp.where(is_label, -half[..., None], scale[..., None] * exp_others)
     return gradient.astype(like_logits.dtype), None, None, None
 
 
