@@ -4,9 +4,9 @@
   python -m benchmarks.digits_losses --names gce elr  only these
 
 The recipe is that of configs/digits.py, learning rate included: chosen for Gradient Rescaling, not for
-each loss. Hyper-parameters are the defaults of each loss, which are those of CIFAR-10 where such are
-published; the few that have none are in `OPTIONS`. Runs are stored one by one in docs/results/digits_losses.json, and those
-that are stored are not repeated; the table is printed last.
+each loss. Hyper-parameters are the defaults of each loss, those of CIFAR-10 where such are published; the
+few that have none are in `OPTIONS`. Runs are stored one by one in docs/results/digits_losses.json, and
+those that are stored are not repeated; the table is printed last.
 """
 
 import argparse

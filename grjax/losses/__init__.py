@@ -11,33 +11,16 @@ from typing import Any
 
 import jax
 
-from grjax.emphasis import Emphasis, PowerExponential
+from grjax.emphasis import Combined, Emphasis, PowerExponential
 from grjax.errors import ConfigError
-from grjax.losses import agreement, schedules
-from grjax.losses.agreement import (
-    ael,
-    agce,
-    aul,
-    combined,
-    cross_entropy,
-    focal,
-    gce,
-    imae,
-    js,
-    mae,
-    mse,
-    nmae,
-    nrce,
-    phuber_ce,
-    phuber_gce,
-    rce,
-    sce,
-    taylor_ce,
-    truncated_gce,
-)
+from grjax.losses import agreement, asymmetric, divergences, generalized, schedules, symmetric
+from grjax.losses.agreement import combined, cross_entropy, imae, mae, mse
+from grjax.losses.asymmetric import ael, agce, aul
 from grjax.losses.bi_tempered import bi_tempered
 from grjax.losses.defaults import Published, defaults, published
-from grjax.losses.divergences import brier, gjs
+from grjax.losses.divergences import brier, gjs, js
+from grjax.losses.focal import Focal, FocalDetached, focal
+from grjax.losses.generalized import gce, phuber_ce, phuber_gce, taylor_ce, truncated_gce
 from grjax.losses.ldr_kl import ldr_kl
 from grjax.losses.logit_clip import logit_clip
 from grjax.losses.memory import (
@@ -70,6 +53,7 @@ from grjax.losses.normalized import (
     nnfl,
 )
 from grjax.losses.rescaling import from_emphasis, gradient_rescaling, rescale
+from grjax.losses.symmetric import nmae, nrce, rce, sce
 from grjax.losses.targets import (
     bootstrap_hard,
     bootstrap_soft,
@@ -184,24 +168,22 @@ _ALL: dict[str, Callable[..., Any]] = {**_LOSSES, **_WITH_MEMORY}
 _EMPHASES: dict[str, Callable[..., Emphasis]] = {
     "gradient_rescaling": PowerExponential,
     "imae": functools.partial(PowerExponential, 1.0),
-    "combined": agreement.Combined,
+    "combined": Combined,
     "cross_entropy": agreement.CrossEntropy,
     "mae": agreement.MAE,
     "mse": agreement.MSE,
-    "gce": agreement.GCE,
-    "truncated_gce": agreement.TruncatedGCE,
-    "rce": agreement.RCE,
-    "sce": agreement.SCE,
-    "focal": lambda gamma=0.5, detached=False: (
-        agreement.FocalDetached(gamma) if detached else agreement.Focal(gamma)
-    ),
-    "taylor_ce": agreement.TaylorCE,
-    "phuber_ce": agreement.PHuberCE,
-    "phuber_gce": agreement.PHuberGCE,
-    "agce": agreement.AGCE,
-    "aul": agreement.AUL,
-    "ael": agreement.AEL,
-    "js": agreement.JS,
+    "gce": generalized.GCE,
+    "truncated_gce": generalized.TruncatedGCE,
+    "rce": symmetric.RCE,
+    "sce": symmetric.SCE,
+    "focal": lambda gamma=0.5, detached=False: FocalDetached(gamma) if detached else Focal(gamma),
+    "taylor_ce": generalized.TaylorCE,
+    "phuber_ce": generalized.PHuberCE,
+    "phuber_gce": generalized.PHuberGCE,
+    "agce": asymmetric.AGCE,
+    "aul": asymmetric.AUL,
+    "ael": asymmetric.AEL,
+    "js": divergences.JS,
 }
 
 

@@ -1,15 +1,18 @@
-"""Distances between the prediction as a whole and the label: Brier and generalised Jensen-Shannon.
+"""Distances between the prediction as a whole and the label: Brier and Jensen-Shannon.
 
-Both take logits `[..., C]`, floating and finite, and labels `[...]`, integer; return the loss of each
-example, `[...]`, in float32 at least; and raise `ValueError` for arguments that do not fit. The
-Jensen-Shannon loss of one view depends on p alone: `js`.
+`brier` and `gjs` take logits `[..., C]`, floating and finite, and labels `[...]`, integer; return the loss
+of each example, `[...]`, in float32 at least; and raise `ValueError` for arguments that do not fit. The
+Jensen-Shannon loss of one view depends on p alone: `js` is a weight on cross-entropy's direction.
 """
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from grjax.emphasis import Normalization, log_not_p, log_p
+from grjax.losses.agreement import LOG_2, family
 from grjax.losses.inputs import log_softmax
+from grjax.losses.rescaling import from_emphasis
 
 
 def brier(logits: ArrayLike, labels: ArrayLike) -> jax.Array:
@@ -23,6 +26,50 @@ def brier(logits: ArrayLike, labels: ArrayLike) -> jax.Array:
     is_label = jax.nn.one_hot(labels, log_p.shape[-1], dtype=bool)
     others = jnp.where(is_label, 0, jnp.exp(2 * log_p)).sum(-1)
     return jnp.expm1(log_p_label) ** 2 + others
+
+
+@family
+class JS:
+    """Jensen-Shannon divergence; w = 2 p (1 - p) log(1 + pi / ((1 - pi) p)) / -log(1 - pi)."""
+
+    pi: ArrayLike = 0.5
+
+    def value(self, log_odds: jax.Array) -> jax.Array:
+        pi = jnp.asarray(self.pi, log_odds.dtype)
+        log_rest = jnp.log1p(-pi)
+        p, not_p, log_prob = jax.nn.sigmoid(log_odds), jax.nn.sigmoid(-log_odds), log_p(log_odds)
+        log_m = jnp.log1p(-(1 - pi) * not_p)  # m = 1 - (1 - pi) (1 - p), exact near p = 1
+        of_label = -pi * log_m
+        of_softmax = (1 - pi) * (p * (log_prob - log_m) - not_p * log_rest)
+        return (of_label + of_softmax) / (-(1 - pi) * log_rest)
+
+    def log_weight(self, log_odds: jax.Array) -> jax.Array:
+        pi = jnp.asarray(self.pi, log_odds.dtype)
+        log_rest = jnp.log1p(-pi)
+        # log(m / ((1 - pi) p)) = log(1 + pi / ((1 - pi) p))
+        log_ratio = jax.nn.softplus(jnp.log(pi) - log_rest - log_p(log_odds))
+        powers = log_p(log_odds) + log_not_p(log_odds)
+        return LOG_2 + powers + jnp.log(log_ratio) - jnp.log(-log_rest)
+
+
+def js(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    pi: ArrayLike = 0.5,
+    normalization: Normalization = "none",
+    axis_name: str | None = None,
+) -> jax.Array:
+    """Jensen-Shannon loss: L = (pi KL(e_y | m) + (1 - pi) KL(softmax | m)) / Z.
+
+    m = pi e_y + (1 - pi) softmax, and Z = -(1 - pi) log(1 - pi) makes it cross-entropy in the limit pi -> 0
+    and half the MAE of scale 2 in the limit pi -> 1. Although it is written with all classes, it depends on
+    p alone: w = 2 p (1 - p) log(1 + pi / ((1 - pi) p)) / -log(1 - pi). 0 < pi < 1, the weight of the label.
+    See `agreement` for arguments.
+
+    Reference: Englesson & Azizpour, NeurIPS 2021 (arXiv:2105.04522).
+    """
+    return from_emphasis(logits, labels, JS(pi), normalization=normalization, axis_name=axis_name)
 
 
 def gjs(

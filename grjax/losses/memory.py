@@ -22,7 +22,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from grjax.losses.agreement import cross_entropy, gce
+from grjax.losses.agreement import cross_entropy
+from grjax.losses.generalized import gce
 from grjax.losses.inputs import log_softmax
 
 Memory = Any  # a pytree of arrays [N, ...] or, for a batch, [B, ...]

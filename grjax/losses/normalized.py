@@ -2,7 +2,7 @@
 
 A loss over the sum of it for all C labels is robust to symmetric noise whatever it was before (Ma et al.,
 ICML 2020), but underfits; together with a passive loss, one that lowers what is given to the other classes,
-it does not. `nmae` and `nrce` depend on p alone: see `agreement`.
+it does not. `nmae` and `nrce` depend on p alone: see `symmetric`.
 
 All take logits `[..., C]`, floating and finite, and labels `[...]`, integer; return the loss of each
 example, `[...]`, in float32 at least; and raise `ValueError` for arguments that do not fit. Scalar
@@ -16,8 +16,10 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from grjax.losses.agreement import LOG_ZERO, ael, agce, aul, mae, rce
+from grjax.losses.agreement import mae
+from grjax.losses.asymmetric import ael, agce, aul
 from grjax.losses.inputs import at_label, log_softmax
+from grjax.losses.symmetric import LOG_ZERO, rce
 
 Loss = Callable[..., jax.Array]
 

@@ -1,0 +1,205 @@
+"""Losses of p alone between cross-entropy and MAE: cut, bent or interpolated from one to the other."""
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from grjax.emphasis import Combined, Normalization, log_not_p, log_p
+from grjax.losses.agreement import LOG_2, family
+from grjax.losses.rescaling import from_emphasis
+
+
+def _gce_value(log_p: jax.Array, q: jax.Array) -> jax.Array:
+    """(1 - p^q) / q, and its limit -log p at q = 0."""
+    at_0 = q == 0
+    return jnp.where(at_0, -log_p, -jnp.expm1(q * log_p) / jnp.where(at_0, 1, q))
+
+
+@family
+class GCE:
+    """L = (1 - p^q) / q; w = 2 p^q (1 - p)."""
+
+    q: ArrayLike = 0.7
+
+    def value(self, log_odds: jax.Array) -> jax.Array:
+        return _gce_value(log_p(log_odds), jnp.asarray(self.q, log_odds.dtype))
+
+    def log_weight(self, log_odds: jax.Array) -> jax.Array:
+        return Combined(a=self.q, b=1.0, log_c=LOG_2).log_weight(log_odds)
+
+
+def gce(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    q: ArrayLike = 0.7,
+    normalization: Normalization = "none",
+    axis_name: str | None = None,
+) -> jax.Array:
+    """Generalised cross-entropy: L = (1 - p^q) / q, w = 2 p^q (1 - p).
+
+    q = 0 is cross-entropy, q = 1 MAE. See `agreement` for arguments.
+
+    Reference: Zhang & Sabuncu, NeurIPS 2018.
+    """
+    return from_emphasis(logits, labels, GCE(q), normalization=normalization, axis_name=axis_name)
+
+
+@family
+class TruncatedGCE:
+    """GCE for p > k and constant below: w = 2 p^q (1 - p) [p > k]."""
+
+    q: ArrayLike = 0.7
+    k: ArrayLike = 0.5
+
+    def breaks(self) -> tuple[ArrayLike, ...]:
+        return (self.k,)
+
+    def value(self, log_odds: jax.Array) -> jax.Array:
+        log_k = jnp.log(jnp.asarray(self.k, log_odds.dtype))
+        return _gce_value(jnp.maximum(log_p(log_odds), log_k), jnp.asarray(self.q, log_odds.dtype))
+
+    def log_weight(self, log_odds: jax.Array) -> jax.Array:
+        kept = jax.nn.sigmoid(log_odds) > jnp.asarray(self.k, log_odds.dtype)
+        return jnp.where(kept, GCE(self.q).log_weight(log_odds), -jnp.inf)
+
+
+def truncated_gce(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    q: ArrayLike = 0.7,
+    k: ArrayLike = 0.5,
+    normalization: Normalization = "none",
+    axis_name: str | None = None,
+) -> jax.Array:
+    """Truncated generalised cross-entropy: GCE where p > k, else the constant (1 - k^q) / q.
+
+    w = 2 p^q (1 - p) [p > k]: examples of which the model thinks little are left out at once. The paper's
+    training refreshes that choice every few epochs instead: `truncated_gce_pruned`. With k above the p that
+    training begins with, nothing is learned. See `agreement` for arguments.
+
+    Reference: Zhang & Sabuncu, NeurIPS 2018.
+    """
+    return from_emphasis(logits, labels, TruncatedGCE(q, k), normalization=normalization, axis_name=axis_name)
+
+
+@family
+class TaylorCE:
+    """L = sum over i = 1 ... order of (1 - p)^i / i; w = 2 (1 - p) (1 - (1 - p)^order)."""
+
+    order: ArrayLike = 2
+
+    def value(self, log_odds: jax.Array) -> jax.Array:
+        not_p = jax.nn.sigmoid(-log_odds)
+        order = jnp.asarray(self.order, jnp.int32)
+
+        def horner(i: jax.Array, total: jax.Array) -> jax.Array:
+            term = order - i
+            return jnp.where(term > 0, not_p * (total + 1 / jnp.maximum(term, 1).astype(not_p.dtype)), total)
+
+        most = self.order if isinstance(self.order, int) else jnp.max(order)
+        return jax.lax.fori_loop(0, most, horner, jnp.zeros_like(not_p))
+
+    def log_weight(self, log_odds: jax.Array) -> jax.Array:
+        order = jnp.asarray(self.order, log_odds.dtype)
+        return LOG_2 + log_not_p(log_odds) + jnp.log(-jnp.expm1(order * log_not_p(log_odds)))
+
+
+def taylor_ce(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    order: ArrayLike = 2,
+    normalization: Normalization = "none",
+    axis_name: str | None = None,
+) -> jax.Array:
+    """Taylor cross-entropy: the series of -log p in 1 - p, cut after `order` >= 1 terms.
+
+    L = sum over i = 1 ... order of (1 - p)^i / i, w = 2 (1 - p) (1 - (1 - p)^order). order = 1 is MAE, the
+    limit of large orders cross-entropy. See `agreement` for arguments.
+
+    Reference: Feng et al., IJCAI 2020.
+    """
+    return from_emphasis(logits, labels, TaylorCE(order), normalization=normalization, axis_name=axis_name)
+
+
+@family
+class PHuberCE:
+    """L = -log p for p > 1 / tau, below it its tangent there; w = 2 (1 - p) min(1, tau p)."""
+
+    tau: ArrayLike = 2.0
+
+    def breaks(self) -> tuple[ArrayLike, ...]:
+        return (1 / jnp.asarray(self.tau),)
+
+    def value(self, log_odds: jax.Array) -> jax.Array:
+        tau = jnp.asarray(self.tau, log_odds.dtype)
+        p = jax.nn.sigmoid(log_odds)
+        return jnp.where(p * tau > 1, -log_p(log_odds), jnp.log(tau) + 1 - tau * p)
+
+    def log_weight(self, log_odds: jax.Array) -> jax.Array:
+        log_tau = jnp.log(jnp.asarray(self.tau, log_odds.dtype))
+        return LOG_2 + log_not_p(log_odds) + jnp.minimum(0, log_tau + log_p(log_odds))
+
+
+def phuber_ce(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    tau: ArrayLike = 2.0,
+    normalization: Normalization = "none",
+    axis_name: str | None = None,
+) -> jax.Array:
+    """Partially Huberised cross-entropy: -log p, and below p = 1 / tau its tangent there, linear in p.
+
+    L = log tau + 1 - tau p for p <= 1 / tau; w = 2 (1 - p) min(1, tau p): cross-entropy's composite gradient
+    clipped at tau >= 1. See `agreement` for arguments.
+
+    Reference: Menon et al., ICLR 2020.
+    """
+    return from_emphasis(logits, labels, PHuberCE(tau), normalization=normalization, axis_name=axis_name)
+
+
+@family
+class PHuberGCE:
+    """GCE for p > p0 = tau^(1 / (q - 1)), below it its tangent there; w = 2 (1 - p) min(p^q, tau p)."""
+
+    tau: ArrayLike = 10.0
+    q: ArrayLike = 0.7
+
+    def _log_p0(self, dtype: jax.typing.DTypeLike) -> jax.Array:
+        return jnp.log(jnp.asarray(self.tau, dtype)) / (jnp.asarray(self.q, dtype) - 1)
+
+    def breaks(self) -> tuple[ArrayLike, ...]:
+        return (jnp.exp(self._log_p0(jnp.result_type(float))),)
+
+    def value(self, log_odds: jax.Array) -> jax.Array:
+        tau, q = jnp.asarray(self.tau, log_odds.dtype), jnp.asarray(self.q, log_odds.dtype)
+        log_p0 = self._log_p0(log_odds.dtype)
+        tangent = tau * (jnp.exp(log_p0) - jax.nn.sigmoid(log_odds)) + _gce_value(log_p0, q)
+        return jnp.where(log_p(log_odds) > log_p0, _gce_value(log_p(log_odds), q), tangent)
+
+    def log_weight(self, log_odds: jax.Array) -> jax.Array:
+        tau, q = jnp.asarray(self.tau, log_odds.dtype), jnp.asarray(self.q, log_odds.dtype)
+        smaller = jnp.minimum(q * log_p(log_odds), jnp.log(tau) + log_p(log_odds))
+        return LOG_2 + log_not_p(log_odds) + smaller
+
+
+def phuber_gce(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    tau: ArrayLike = 10.0,
+    q: ArrayLike = 0.7,
+    normalization: Normalization = "none",
+    axis_name: str | None = None,
+) -> jax.Array:
+    """Partially Huberised generalised cross-entropy: GCE, and below p0 = tau^(1 / (q - 1)) its tangent.
+
+    L = tau (p0 - p) + (1 - p0^q) / q for p <= p0; w = 2 (1 - p) min(p^q, tau p). tau >= 1, q < 1. See
+    `agreement` for arguments.
+
+    Reference: Menon et al., ICLR 2020.
+    """
+    return from_emphasis(logits, labels, PHuberGCE(tau, q), normalization=normalization, axis_name=axis_name)
