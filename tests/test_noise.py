@@ -186,6 +186,17 @@ def test_unusable_ids_are_refused(ids):
         draw(labels=np.zeros(3, int), ids=np.array(ids))
 
 
+def test_an_id_that_occurs_twice_is_refused():
+    with pytest.raises(ConfigError, match="noise: ids must be distinct"):
+        draw(labels=np.zeros(3, int), ids=np.array([0, 1, 1]))
+
+
+@pytest.mark.parametrize("labels", [[0, 1, -1], [0, 1, 10], [0.0, 1.0, 2.0], [True, False, True]])
+def test_unusable_labels_are_refused(labels):
+    with pytest.raises(ConfigError, match=r"noise: labels must be integers in \[0, 10\)"):
+        noise.create("symmetric", rate=0.4)(np.array(labels), 10)
+
+
 def test_unknown_name_gives_the_closest():
     with pytest.raises(ConfigError, match=r"noise.name: unknown name 'symetric'; did you mean 'symmetric'"):
         noise.create("symetric", rate=0.4)

@@ -40,7 +40,7 @@ def create(name: str, *, seed: int = 0, **options: Any) -> Callable[..., NoisyLa
 
     Raises:
       ConfigError: unknown name or option, or a rate or seed out of range; the returned function raises
-        it for unusable ids.
+        it for unusable labels or ids.
 
     Example:
       >>> import numpy as np
@@ -61,9 +61,14 @@ def create(name: str, *, seed: int = 0, **options: Any) -> Callable[..., NoisyLa
 
     def corrupt(labels: np.ndarray, num_classes: int, ids: np.ndarray | None = None) -> NoisyLabels:
         ids = np.arange(len(labels)) if ids is None else np.asarray(ids)
-        clean = np.asarray(labels, np.int32)
+        given = np.asarray(labels)
+        if not np.issubdtype(given.dtype, np.integer) or (given < 0).any() or (given >= num_classes).any():
+            raise ConfigError(f"noise: labels must be integers in [0, {num_classes}), got {given}")
+        clean = given.astype(np.int32)
         if ids.shape != clean.shape or (ids < 0).any() or (ids >= 2**31).any():
             raise ConfigError("noise: ids must be one for each label, in [0, 2**31)")
+        if len(np.unique(ids)) != len(ids):
+            raise ConfigError("noise: ids must be distinct, some occur more than once")
         return NoisyLabels(
             ids=ids.astype(np.int64),
             clean=clean,

@@ -67,7 +67,8 @@ class NoisyLabels:
           WorkdirError: the file is unreadable, or holds other ids or labels.
         """
         try:
-            with np.load(path) as stored:
+            # A file of our own to close: np.load leaves one open that it finds broken.
+            with open(path, "rb") as file, np.load(file) as stored:
                 found = [stored[key] for key in ("ids", "clean_labels", "noisy_labels")]
         except Exception as error:  # damage shows as whatever the part that was hit raises
             raise WorkdirError(f"{path}: cannot be read as the run's noise: {error}") from error
