@@ -17,6 +17,7 @@ from grjax import workdir as workdir_lib
 from grjax.checkpoints import Checkpoints
 from grjax.errors import ConfigError, WorkdirError
 from grjax.experiment import Experiment
+from grjax.feed import Resident, Streaming
 from grjax.metrics import Predictions, Row
 from grjax.steps import DeviceData, TrainState, parallelize, replicate, split_over_devices
 
@@ -25,8 +26,9 @@ def predict(
     p_eval_step: Callable[..., Any],
     state: TrainState,
     data: DeviceData,
+    feed: Resident | Streaming,
+    split: str,
     labels: np.ndarray,
-    first_image: int,
     batch_size: int,
 ) -> Predictions:
     """Runs the model over a split, each example once whatever the batch and device count.
@@ -35,16 +37,20 @@ def predict(
       p_eval_step: a parallelised `make_eval_step`.
       state: a replicated state.
       data: the replicated data.
+      feed: of the data set.
+      split: name of the split.
       labels: annotated labels of the split, int32 [N].
-      first_image: where the split's images begin in `data.images`.
       batch_size: global; divisible by the number of devices.
     """
+
+    def positions(number: int) -> np.ndarray:
+        # The last batch is filled up with repetitions of the last example, which are cut off again.
+        return np.minimum(np.arange(batch_size) + number * batch_size, len(labels) - 1).astype(np.int32)
+
     num_batches = -(-len(labels) // batch_size)
-    # The last batch is filled up with repetitions of the last example, which are cut off again.
-    positions = np.minimum(np.arange(num_batches * batch_size), len(labels) - 1).astype(np.int32)
     records = []
-    for part in positions.reshape(num_batches, batch_size):
-        batch = (split_over_devices(first_image + part), split_over_devices(labels[part]))
+    for number, examples in enumerate(feed.batches(split, positions, 0, num_batches)):
+        batch = examples, split_over_devices(labels[positions(number)])
         # Waits for each batch: virtual devices of a CPU may deadlock over a long queue of collectives.
         records.append(jax.tree.map(np.asarray, p_eval_step(state, data, batch)))
     return Predictions(
@@ -61,7 +67,7 @@ def measure(
     for name, split in experiment.dataset.splits.items():
         labels = experiment.noise.labels if name == "train" else split.labels
         predictions[name] = predict(
-            p_eval_step, state, data, labels, experiment.first_image(name), experiment.eval_batch_size
+            p_eval_step, state, data, experiment.feed, name, labels, experiment.eval_batch_size
         )
         if name != "train":
             row |= metrics.clean_metrics(name, predictions[name], split.labels)
@@ -71,7 +77,7 @@ def measure(
 def device_data(experiment: Experiment) -> DeviceData:
     """The data that stay on the devices, replicated."""
     mean, std = experiment.dataset.channel_statistics()
-    arrays = (experiment.images(), experiment.noise.labels, mean, std)
+    arrays = (experiment.feed.device_images(), experiment.noise.labels, mean, std)
     return DeviceData(*replicate(arrays))
 
 

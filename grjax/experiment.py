@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -12,11 +12,21 @@ import optax
 from ml_collections import ConfigDict
 
 from grjax import config as config_lib
-from grjax import data, losses, models, noise, optimizers
+from grjax import data, feed, losses, models, noise, optimizers
 from grjax.data import augment
 from grjax.data.sampler import Sampler
 from grjax.errors import ConfigError
-from grjax.steps import AXIS, EvalStep, TrainState, TrainStep, init_state, make_eval_step, make_train_step
+from grjax.feed import Resident, Streaming
+from grjax.steps import (
+    AXIS,
+    Batch,
+    EvalStep,
+    TrainState,
+    TrainStep,
+    init_state,
+    make_eval_step,
+    make_train_step,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +42,7 @@ class Experiment:
     optimizer: optax.GradientTransformation
     augmentation: augment.BatchAugmentation
     sampler: Sampler
+    feed: Resident | Streaming
     batch_size: int
     eval_batch_size: int
     init_seed: int
@@ -41,14 +52,15 @@ class Experiment:
     checkpoint_every: int
     steps_per_call: int
 
-    def images(self) -> np.ndarray:
-        """The images of all splits, one after the other: uint8 [sum of N, height, width, channels]."""
-        return np.concatenate([split.images for split in self.dataset.splits.values()])
+    def train_batches(self, step: int) -> Iterator[Batch]:
+        """The batches of the calls from `step` to the end of the run, of `steps_per_call` steps each."""
 
-    def first_image(self, split: str) -> int:
-        """Where the images of a split begin in `images()`."""
-        names = list(self.dataset.splits)
-        return sum(len(self.dataset.splits[name]) for name in names[: names.index(split)])
+        def positions(call: int) -> np.ndarray:
+            first = call * self.steps_per_call
+            return np.stack([self.sampler[first + k] for k in range(self.steps_per_call)])
+
+        calls = step // self.steps_per_call, self.total_steps // self.steps_per_call
+        return self.feed.batches("train", positions, *calls)
 
     def learning_rate_at(self, step: int) -> float:
         """The learning rate with which the step after `step` is taken."""
@@ -142,6 +154,7 @@ def create(config: ConfigDict, *, training: bool = True) -> Experiment:
         optimizer=optimizer,
         augmentation=augmentation,
         sampler=sampler,
+        feed=feed.create(config.data.feed, dataset, config.data.workers),
         batch_size=config.batch_size,
         eval_batch_size=config.eval_batch_size,
         init_seed=config.init_seed,

@@ -37,7 +37,7 @@ class TrainState(flax.struct.PyTreeNode):
 class DeviceData(flax.struct.PyTreeNode):
     """What stays in device memory for the whole run. Clean labels are not here: no step can see them."""
 
-    images: jax.Array  # uint8 [N of all splits, height, width, channels], the training split first
+    images: jax.Array | None  # uint8 [N of all splits, height, width, C], training first; None: streamed
     labels: jax.Array  # int32 [N of the training split], noisy
     mean: jax.Array  # float32 [channels], of the training pixels
     std: jax.Array  # float32 [channels]
@@ -48,8 +48,22 @@ class DeviceData(flax.struct.PyTreeNode):
         return (images.astype(jnp.float32) - mean) / std
 
 
-TrainStep = Callable[[TrainState, DeviceData, jax.Array], tuple[TrainState, dict[str, jax.Array]]]
-EvalStep = Callable[[TrainState, DeviceData, tuple[jax.Array, jax.Array]], dict[str, jax.Array]]
+class Batch(flax.struct.PyTreeNode):
+    """Examples of one batch, or of the batches of several steps; `grjax.feed` makes them."""
+
+    positions: jax.Array  # int32 [..., B], of the examples in `DeviceData.images`, or else in their split
+    images: jax.Array | None = None  # uint8 [..., B, height, width, C]; None: `DeviceData` has them
+
+    def pixels(self, data: DeviceData) -> jax.Array:
+        """The images, uint8."""
+        if self.images is not None:
+            return self.images
+        assert data.images is not None, "a feed gives images to the devices once, or with each batch"
+        return data.images[self.positions]
+
+
+TrainStep = Callable[[TrainState, DeviceData, Batch], tuple[TrainState, dict[str, jax.Array]]]
+EvalStep = Callable[[TrainState, DeviceData, tuple[Batch, jax.Array]], dict[str, jax.Array]]
 
 
 def init_state(
@@ -85,7 +99,7 @@ def make_train_step(
     augment: BatchAugmentation,
     seed: int,
 ) -> TrainStep:
-    """The train step: (state, data, positions [K, B]) -> (state after K steps, metrics [K]).
+    """The train step: (state, data, batches [K, B]) -> (state after K steps, metrics [K]).
 
     Args:
       model: with batch norm synchronised over `AXIS`.
@@ -96,14 +110,14 @@ def make_train_step(
     """
 
     def one_step(
-        state: TrainState, data: DeviceData, positions: jax.Array
+        state: TrainState, data: DeviceData, batch: Batch
     ) -> tuple[TrainState, dict[str, jax.Array]]:
         step_key = jax.random.fold_in(jax.random.key(seed), state.step)
         augment_key, dropout_key = jax.random.split(step_key)
         # Augmentation is drawn for each example, whichever device has it; dropout for each device.
-        images = data.standardise(augment(data.images[positions], positions, augment_key))
-        labels = data.labels[positions]
-        remembered = gather(state.loss_memory, positions)
+        images = data.standardise(augment(batch.pixels(data), batch.positions, augment_key))
+        labels = data.labels[batch.positions]
+        remembered = gather(state.loss_memory, batch.positions)
         rngs = {"dropout": jax.random.fold_in(dropout_key, jax.lax.axis_index(AXIS))}
 
         def mean_loss(params: PyTree) -> tuple[jax.Array, tuple[jax.Array, PyTree, Memory]]:
@@ -121,36 +135,36 @@ def make_train_step(
             params=optax.apply_updates(state.params, updates),
             batch_stats=batch_stats,
             opt_state=opt_state,
-            loss_memory=scatter(state.loss_memory, positions, rows, AXIS),
+            loss_memory=scatter(state.loss_memory, batch.positions, rows, AXIS),
         )
         metrics = {"loss": value, "accuracy": (logits.argmax(-1) == labels).mean()}
         return state, jax.lax.pmean(metrics, AXIS)
 
     def train_step(
-        state: TrainState, data: DeviceData, positions: jax.Array
+        state: TrainState, data: DeviceData, batches: Batch
     ) -> tuple[TrainState, dict[str, jax.Array]]:
-        if len(positions) == 1:
+        if len(batches.positions) == 1:
             # No loop of one: inside a loop XLA's convolutions on the CPU take some 30 times as long.
-            state, metrics = one_step(state, data, positions[0])
+            state, metrics = one_step(state, data, jax.tree.map(lambda leaf: leaf[0], batches))
             return state, jax.tree.map(lambda metric: metric[None], metrics)
-        return jax.lax.scan(lambda state, batch: one_step(state, data, batch), state, positions)
+        return jax.lax.scan(lambda state, batch: one_step(state, data, batch), state, batches)
 
     return train_step
 
 
 def make_eval_step(model: nn.Module, loss: TrainingLoss) -> EvalStep:
-    """The evaluation step: (state, data, (positions [B], labels [B])) -> a record for each example.
+    """The evaluation step: (state, data, (batch [B], labels [B])) -> a record for each example.
 
     The records 'classes', 'p' and 'losses' (see `metrics.Predictions`) are those of the whole global batch,
     in its order, on every device.
     """
 
     def eval_step(
-        state: TrainState, data: DeviceData, batch: tuple[jax.Array, jax.Array]
+        state: TrainState, data: DeviceData, batch: tuple[Batch, jax.Array]
     ) -> dict[str, jax.Array]:
-        positions, labels = batch
+        examples, labels = batch
         variables = {"params": state.params, "batch_stats": state.batch_stats}
-        images = data.standardise(data.images[positions])
+        images = data.standardise(examples.pixels(data))
         logits = cast(jax.Array, model.apply(variables, images, train=False))
         log_p = jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=-1)[:, 0]
         records = {

@@ -22,7 +22,7 @@ from grjax.experiment import Experiment
 from grjax.metrics import MetricsFile, Row
 from grjax.noise import NoisyLabels
 from grjax.progress import Display
-from grjax.steps import TrainState, parallelize, replicate, split_over_devices
+from grjax.steps import TrainState, parallelize, replicate
 from grjax.stopwatch import Stopwatch
 
 
@@ -88,6 +88,7 @@ def _run(
     state, data = replicate(state), device_data(experiment)
     p_train_step = parallelize(experiment.train_step(), donate_state=True)
     p_eval_step = parallelize(experiment.eval_step())
+    batches = experiment.train_batches(step)
 
     # The order within the loop is fixed:
     #   evaluate if due -> save if due -> stop if asked -> batch -> step -> look at the step before.
@@ -122,8 +123,7 @@ def _run(
                 break
 
             stopwatch.run(step)
-            batches = [experiment.sampler[step + k] for k in range(experiment.steps_per_call)]
-            state, step_metrics = p_train_step(state, data, split_over_devices(np.stack(batches)))
+            state, step_metrics = p_train_step(state, data, next(batches))
             step += experiment.steps_per_call
             if stopwatch.seconds_to_first_step is None or on_cpu:
                 # Virtual devices of a CPU may deadlock over several programs with collectives at a time.

@@ -30,7 +30,7 @@ from grjax.errors import WorkdirError
 from grjax.metrics import write_whole
 
 # What changes no result does not make another run.
-_NOT_PART_OF_THE_RUN = ("data.dir", "keep_checkpoints", "tensorboard")
+_NOT_PART_OF_THE_RUN = ("data.dir", "data.feed", "data.workers", "keep_checkpoints", "tensorboard")
 
 
 def open_for(config: ConfigDict, workdir: Path) -> None:

@@ -57,9 +57,11 @@ def test_four_devices_equal_one(normalization):
             positions = parts.sampler[step][None]
             # One at a time: virtual devices of a CPU may deadlock over several programs with collectives.
             spread, spread_metrics = jax.block_until_ready(
-                p_step(spread, data, steps.split_over_devices(positions))
+                p_step(spread, data, steps.Batch(steps.split_over_devices(positions)))
             )
-            single, single_metrics = jax.block_until_ready(one_step(single, data, positions[None]))
+            single, single_metrics = jax.block_until_ready(
+                one_step(single, data, steps.Batch(positions[None]))
+            )
     assert single.params["Dense_1"]["kernel"].dtype == jnp.float64
     assert_trees_close(spread, single, 1e-7)
     assert_trees_close(spread_metrics, single_metrics, 1e-6)
@@ -72,7 +74,7 @@ def test_nothing_is_left_unsynchronised_between_devices():
     parts = make()
     data, state = device_data(parts), parts.init_state()
     positions = steps.split_over_devices(parts.sampler[0][None])
-    state, metrics = on_one_device(parts.train_step())(state, data, positions)
+    state, metrics = on_one_device(parts.train_step())(state, data, steps.Batch(positions))
     assert int(state.step) == 1
     assert metrics["loss"].shape == (1,)
 
@@ -82,9 +84,9 @@ def test_several_steps_a_call_equal_several_calls():
     data, state = device_data(parts), parts.init_state()
     step = on_one_device(parts.train_step())
     batches = np.stack([parts.sampler[k] for k in range(3)])
-    together, metrics = step(state, data, batches[None])
+    together, metrics = step(state, data, steps.Batch(batches[None]))
     for k in range(3):
-        state, one = step(state, data, batches[k : k + 1][None])
+        state, one = step(state, data, steps.Batch(batches[k : k + 1][None]))
         np.testing.assert_allclose(metrics["loss"][k], one["loss"][0], rtol=1e-5)
     assert_trees_close(together.params, state.params, 1e-6)
 
@@ -93,7 +95,7 @@ def test_state_is_donated():
     parts = make()
     data, state = device_data(parts), steps.replicate(parts.init_state())
     p_step = steps.parallelize(parts.train_step(), donate_state=True)
-    p_step(state, data, steps.split_over_devices(parts.sampler[0][None]))
+    p_step(state, data, steps.Batch(steps.split_over_devices(parts.sampler[0][None])))
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.params))
 
 
@@ -102,10 +104,8 @@ def test_every_example_is_evaluated_once(batch_size):
     parts = make()
     data, state = device_data(parts), steps.replicate(parts.init_state())
     labels = parts.dataset.splits["test"].labels
-    first = parts.first_image("test")
-    predictions = predict(
-        steps.parallelize(parts.eval_step()), state, data, labels, first, batch_size - batch_size % DEVICES
-    )
+    eval_step, batch_size = steps.parallelize(parts.eval_step()), batch_size - batch_size % DEVICES
+    predictions = predict(eval_step, state, data, parts.feed, "test", labels, batch_size)
     images = data.standardise(jnp.asarray(parts.dataset.splits["test"].images))
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     log_p = jax.nn.log_softmax(parts.model.apply(variables, images, train=False))
@@ -119,7 +119,9 @@ def test_dropout_differs_between_devices_and_steps():
     data, state = device_data(parts), parts.init_state()
     step = on_one_device(parts.train_step())
     same = np.broadcast_to(parts.sampler[0][:16], (2, 1, 16))
-    losses = [float(step(state.replace(step=jnp.int32(k)), data, same)[1]["loss"][0]) for k in range(2)]
+    losses = [
+        float(step(state.replace(step=jnp.int32(k)), data, steps.Batch(same))[1]["loss"][0]) for k in range(2)
+    ]
     assert losses[0] != losses[1]
 
 

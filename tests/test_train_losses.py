@@ -91,8 +91,10 @@ def test_four_devices_equal_one(loss):
         for step in range(8):
             positions = parts.sampler[step][None]
             # One at a time: virtual devices of a CPU may deadlock over several programs with collectives.
-            spread, _ = jax.block_until_ready(p_step(spread, data, steps.split_over_devices(positions)))
-            single, _ = jax.block_until_ready(one_step(single, data, positions[None]))
+            spread, _ = jax.block_until_ready(
+                p_step(spread, data, steps.Batch(steps.split_over_devices(positions)))
+            )
+            single, _ = jax.block_until_ready(one_step(single, data, steps.Batch(positions[None])))
     for a, b in zip(jax.tree.leaves(spread), jax.tree.leaves(single), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
 
@@ -103,7 +105,7 @@ def test_the_memory_has_a_row_for_each_training_example_and_batches_change_their
     assert state.loss_memory.shape == (len(parts.noise.labels), 10)
     positions = parts.sampler[0]
     p_step = steps.parallelize(parts.train_step())
-    state, _ = p_step(steps.replicate(state), data, steps.split_over_devices(positions[None]))
+    state, _ = p_step(steps.replicate(state), data, steps.Batch(steps.split_over_devices(positions[None])))
     touched = np.flatnonzero(np.asarray(state.loss_memory).any(axis=1))
     np.testing.assert_array_equal(touched, np.sort(positions))
 
@@ -117,7 +119,7 @@ def test_a_schedule_changes_the_loss_as_training_goes(tmp_path):
         step, data, state = on_one_device(parts), device_data(parts), parts.init_state()
         params[name] = []
         for number in range(3):
-            state, _ = step(state, data, parts.sampler[number][None, None])
+            state, _ = step(state, data, steps.Batch(parts.sampler[number][None, None]))
             params[name].append(np.asarray(state.params["Dense_0"]["kernel"]))
     np.testing.assert_array_equal(params["constant"][0], params["schedule"][0])
     assert np.abs(params["constant"][2] - params["schedule"][2]).max() > 1e-5

@@ -46,7 +46,7 @@ class Dataset:
             where = f"data set {self.name!r}, split {name!r}"
             if not len(split):
                 raise ConfigError(f"{where}: has no examples")
-            if split.images.dtype != np.uint8 or split.images.ndim != 4:
+            if split.images.dtype != np.uint8 or len(split.images.shape) != 4:
                 raise ConfigError(
                     f"{where}: images must be uint8 [N, height, width, channels], "
                     f"got {split.images.dtype} {list(split.images.shape)}"

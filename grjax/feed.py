@@ -1,0 +1,106 @@
+"""Feeds: how the images of a batch reach the devices.
+
+Resident, all images lie in device memory as uint8, and a batch is the positions of its examples. Streaming,
+threads of the host load the images of the batches to come, and a batch carries them along. Both take the same
+positions from the same sampler, so a run does not depend on which of them feeds it.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+
+import grain
+import jax
+import numpy as np
+
+from grjax.data import Dataset
+from grjax.errors import ConfigError
+from grjax.steps import Batch, split_over_devices
+
+# Of the memory of a device: the rest is for the model, its activations and the optimiser.
+_RESIDENT_SHARE = 0.5
+
+
+def create(name: str, dataset: Dataset, workers: int) -> "Resident | Streaming":
+    """The feed that a config names.
+
+    Args:
+      name: 'resident', 'streaming', or 'auto': resident if the images take at most half the memory of a
+        device.
+      dataset: whose splits are fed.
+      workers: threads that load images when streaming; each holds up to two batches.
+
+    Raises:
+      ConfigError: another name, or less than one worker.
+    """
+    if name not in ("auto", "resident", "streaming"):
+        raise ConfigError(f"data.feed: must be 'auto', 'resident' or 'streaming', got {name!r}")
+    if workers < 1:
+        raise ConfigError(f"data.workers: must be at least 1, got {workers}")
+    if name == "auto":
+        size = sum(int(np.prod(split.images.shape)) for split in dataset.splits.values())
+        name = "resident" if size <= _RESIDENT_SHARE * _device_memory() else "streaming"
+    return Resident(dataset) if name == "resident" else Streaming(dataset, workers)
+
+
+class Resident:
+    """All images in device memory; see the module."""
+
+    def __init__(self, dataset: Dataset):
+        self._dataset = dataset
+
+    def device_images(self) -> np.ndarray | None:
+        """What `DeviceData` keeps: the images of all splits in turn, uint8 [sum of N, height, width, C]."""
+        splits = self._dataset.splits.values()
+        return np.concatenate([split.images[np.arange(len(split))] for split in splits])
+
+    def batches(
+        self, split: str, positions: Callable[[int], np.ndarray], start: int, stop: int
+    ) -> Iterator[Batch]:
+        """The batches `start` to `stop` - 1.
+
+        Args:
+          split: name of the split.
+          positions: of the examples of a batch in their split: number of the batch -> int32 [..., B], the
+            same on every host.
+          start: number of the first batch.
+          stop: number after the last.
+        """
+        names = list(self._dataset.splits)
+        first = sum(len(self._dataset.splits[name]) for name in names[: names.index(split)])
+        for number in range(start, stop):
+            yield Batch(split_over_devices((first + positions(number)).astype(np.int32)))
+
+
+class Streaming:
+    """The images of a batch travel with it; see the module."""
+
+    def __init__(self, dataset: Dataset, workers: int):
+        self._dataset = dataset
+        self._workers = workers
+
+    def device_images(self) -> np.ndarray | None:
+        """None: no images stay on the devices."""
+        return None
+
+    def batches(
+        self, split: str, positions: Callable[[int], np.ndarray], start: int, stop: int
+    ) -> Iterator[Batch]:
+        """As of `Resident`; up to two batches a worker are loaded ahead."""
+        images = self._dataset.splits[split].images
+
+        def load(number: int) -> Batch:
+            mine = split_over_devices(positions(number))
+            found = images[mine.ravel()]
+            return Batch(mine, found.reshape(*mine.shape, *found.shape[1:]))
+
+        options = grain.ReadOptions(num_threads=self._workers, prefetch_buffer_size=2 * self._workers)
+        return iter(grain.MapDataset.range(start, stop).map(load).to_iter_dataset(options))
+
+
+def _device_memory() -> float:
+    """Bytes of memory of a device; virtual devices of a CPU share the machine's."""
+    stats = jax.local_devices()[0].memory_stats()
+    if stats and "bytes_limit" in stats:
+        return float(stats["bytes_limit"])
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return machine / jax.local_device_count()

@@ -1,0 +1,118 @@
+"""The feeds: the same batches however the images reach the devices."""
+
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from grjax import config, experiment, feed
+from grjax.data import Dataset, Split
+from grjax.errors import ConfigError
+from grjax.train import train_and_evaluate
+
+
+class Images:
+    """Images that are made when they are asked for, and counted."""
+
+    def __init__(self, shape, broken=()):
+        self.shape, self.dtype, self.loaded, self._broken = shape, np.dtype(np.uint8), [], broken
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, positions):
+        self.loaded.extend(positions.tolist())
+        bad = [position for position in positions.tolist() if position in self._broken]
+        if bad:
+            raise ConfigError(f"image {bad[0]} cannot be decoded")
+        return np.broadcast_to(positions[:, None, None, None], (len(positions), *self.shape[1:])).astype(
+            np.uint8
+        )
+
+
+def dataset(images):
+    train = Split(images, np.zeros(len(images), np.int32), np.arange(len(images)))
+    test = Split(np.zeros((4, *images.shape[1:]), np.uint8), np.zeros(4, np.int32), np.arange(4))
+    return Dataset("made up", ("a", "b"), {"train": train, "test": test})
+
+
+def batches_of_eight(number):
+    return (np.arange(8) + 8 * number).astype(np.int32)
+
+
+@pytest.mark.parametrize("max_steps_per_call", [1, 2])
+def test_resident_and_streaming_train_the_same_bits(tmp_path, max_steps_per_call):
+    layer = {
+        "model.features": (4,), "model.hidden": 8, "noise.rate": 0.4,
+        "data.augmentation": ("pad_crop", "flip"),
+        "train_steps": 8, "eval_every_steps": 4, "checkpoint_every_steps": 4, "tensorboard": False,
+        "max_steps_per_call": max_steps_per_call,
+    }  # fmt: skip
+    rows = {}
+    for name in ("resident", "streaming"):
+        run_config = config.resolve(config.unflatten(layer | {"data.feed": name}))
+        summary = train_and_evaluate(run_config, tmp_path / name)
+        rows[name] = {key: value for key, value in summary.items() if "second" not in key}
+    assert rows["resident"] == rows["streaming"]
+    # A run goes on with the other feed: it is no part of what is trained.
+    (tmp_path / "resident" / "summary.json").unlink()
+    train_and_evaluate(run_config, tmp_path / "resident")
+    parts = experiment.create(run_config)
+    assert isinstance(parts.feed, feed.Streaming)
+    assert parts.feed.device_images() is None
+
+
+def test_streamed_images_are_those_of_their_positions_on_every_device():
+    images = Images((64, 2, 2, 1))
+    found = list(feed.create("streaming", dataset(images), 3).batches("train", batches_of_eight, 2, 8))
+    assert len(found) == 6
+    for number, batch in enumerate(found, start=2):
+        assert batch.positions.shape == (jax.local_device_count(), 2)
+        np.testing.assert_array_equal(batch.positions.ravel(), batches_of_eight(number))
+        np.testing.assert_array_equal(batch.images[..., 0, 0, 0], batch.positions)
+    assert sorted(images.loaded) == list(range(16, 64))
+
+
+def test_a_resident_batch_is_positions_among_the_images_of_all_splits():
+    source = feed.create("resident", dataset(Images((16, 2, 2, 1))), 1)
+    assert source.device_images().shape == (20, 2, 2, 1)
+    [batch] = source.batches("test", lambda number: np.arange(4, dtype=np.int32), 0, 1)
+    np.testing.assert_array_equal(batch.positions.ravel(), np.arange(16, 20))
+    assert batch.images is None
+
+
+def test_streaming_loads_no_more_than_two_batches_a_worker_ahead():
+    images = Images((8 * 1000, 2, 2, 1))
+    batches = feed.create("streaming", dataset(images), 2).batches("train", batches_of_eight, 0, 1000)
+    next(batches)
+    time.sleep(0.2)  # it would load them all by now
+    assert len(images.loaded) <= 8 * (1 + 2 * 2 + 2)
+
+
+def test_an_image_that_cannot_be_loaded_stops_training_with_its_own_error():
+    images = Images((64, 2, 2, 1), broken={20})
+    batches = feed.create("streaming", dataset(images), 2).batches("train", batches_of_eight, 0, 8)
+    next(batches), next(batches)
+    with pytest.raises(ConfigError, match="image 20 cannot be decoded"):
+        next(batches)
+
+
+def test_auto_is_resident_unless_the_images_fill_the_devices():
+    assert isinstance(feed.create("auto", dataset(Images((64, 2, 2, 1))), 1), feed.Resident)
+    huge = Images((10**7, 512, 512, 3))
+    many = dataset(Images((64, 2, 2, 1)))
+    many.splits["train"] = Split(huge, np.zeros(1, np.int32), np.zeros(1, np.int64))
+    assert isinstance(feed.create("auto", many, 1), feed.Streaming)
+
+
+@pytest.mark.parametrize(
+    ("name", "workers", "message"),
+    [
+        ("resident", 0, "data.workers: must be at least 1, got 0"),
+        ("device", 1, "data.feed: must be .* 'device'"),
+    ],
+)
+def test_unknown_feeds(name, workers, message):
+    with pytest.raises(ConfigError, match=message):
+        feed.create(name, dataset(Images((64, 2, 2, 1))), workers)
