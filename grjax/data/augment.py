@@ -1,17 +1,23 @@
 """Augmentation on the device, one image and one key at a time; `create` makes one of several, for batches.
 
-An augmentation is a function (image [height, width, channels], key) -> image of the same shape and dtype.
+An augmentation is a function (image [height, width, channels], key, options) -> image of the same dtype, and
+but for crops to a smaller size of the same shape. Two views of a batch are one augmentation with two keys.
 Adding one: write it so, and name it in `_AUGMENTATIONS`.
 """
 
-from collections.abc import Callable, Sequence
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from grjax.registry import lookup
+from grjax.data.affine import rotation
+from grjax.data.randaugment import randaugment
+from grjax.errors import ConfigError
+from grjax.registry import check_options, closest, lookup
 
-Augmentation = Callable[[jax.Array, jax.Array], jax.Array]
 BatchAugmentation = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 
 
@@ -22,12 +28,79 @@ def pad_crop(image: jax.Array, key: jax.Array, padding: int = 4) -> jax.Array:
     return jax.lax.dynamic_slice(padded, (top, left, 0), image.shape)
 
 
+def random_crop(image: jax.Array, key: jax.Array, size: int) -> jax.Array:
+    """Crops size x size at a uniformly random place; evaluation takes `center_crop` to the same size."""
+    height, width, channels = image.shape
+    _check_crop(size, height, width)
+    top, left = jax.random.randint(key, (2,), 0, jnp.array([height - size + 1, width - size + 1]))
+    return jax.lax.dynamic_slice(image, (top, left, 0), (size, size, channels))
+
+
+def center_crop(images: jax.Array, size: int) -> jax.Array:
+    """The middle size x size of images [..., height, width, channels], half a pixel up or left where odd.
+
+    Raises:
+      ConfigError: the images are smaller.
+    """
+    height, width, _ = images.shape[-3:]
+    _check_crop(size, height, width)
+    top, left = (height - size) // 2, (width - size) // 2
+    return images[..., top : top + size, left : left + size, :]
+
+
 def flip(image: jax.Array, key: jax.Array) -> jax.Array:
     """Mirrors left and right with probability 1/2."""
     return jnp.where(jax.random.bernoulli(key), image[:, ::-1], image)
 
 
-_AUGMENTATIONS: dict[str, Augmentation] = {"flip": flip, "pad_crop": pad_crop}
+def cutout(
+    image: jax.Array, key: jax.Array, size: int, fill: int | Sequence[int] | Literal["mean"] = 0
+) -> jax.Array:
+    """Fills a square of size x size around a uniformly random pixel, clipped at the borders.
+
+    Args:
+      image: [height, width, channels].
+      key: of the draw.
+      size: of the square; where even, the pixel is the lower right one of the middle four.
+      fill: a value, one for each channel, or 'mean', that of each channel of the image. The paper's zeros
+        come after standardisation: there they are the mean of the training images.
+
+    Reference: DeVries & Taylor, 2017 (arXiv:1708.04552).
+    """
+    height, width, channels = image.shape
+    row, column = jax.random.randint(key, (2,), 0, jnp.array([height, width])) - size // 2
+    rows, columns = jnp.arange(height)[:, None, None], jnp.arange(width)[None, :, None]
+    square = (row <= rows) & (rows < row + size) & (column <= columns) & (columns < column + size)
+    if fill == "mean":
+        value = image.mean((0, 1), keepdims=True)
+        value = jnp.round(value) if jnp.issubdtype(image.dtype, jnp.integer) else value
+    elif isinstance(fill, Sequence) and len(fill) != channels:
+        raise ConfigError(
+            f"data.augmentation.fill: must have a value for each of {channels} channels, got {fill}"
+        )
+    else:
+        value = jnp.broadcast_to(jnp.asarray(fill), (1, 1, channels))
+    return jnp.where(square, value.astype(image.dtype), image)
+
+
+_AUGMENTATIONS: dict[str, Callable[..., jax.Array]] = {
+    "cutout": cutout,
+    "flip": flip,
+    "pad_crop": pad_crop,
+    "randaugment": randaugment,
+    "random_crop": random_crop,
+    "rotation": rotation,
+}
+
+# The options with a range, both ends in it.
+_RANGES = {
+    "degrees": (0, 180),
+    "fill": (0, 255),
+    "layers": (1, math.inf),
+    "magnitude": (0, 30),
+    "padding": (0, math.inf),
+    "size": (1, math.inf),
+}
 
 
 def names() -> list[str]:
@@ -35,19 +108,25 @@ def names() -> list[str]:
     return sorted(_AUGMENTATIONS)
 
 
-def create(chosen: Sequence[str]) -> BatchAugmentation:
+def create(chosen: Sequence[str | Mapping[str, Any]]) -> BatchAugmentation:
     """A function (images [B, ...], positions int32 [B], key) -> images that applies `chosen` in turn.
 
     `positions` are the examples' places in their split: the randomness of an example is a function of
     (key, its position), wherever in a batch, and on whichever device, it stands.
 
     Args:
-      chosen: some of `names()`; none: images stay as they are.
+      chosen: each one of `names()`, or a section with that as 'name' and options: keywords of the
+        augmentation, checked against its signature. None: images stay as they are.
 
     Raises:
-      ConfigError: an unknown name.
+      ConfigError: an unknown name or option, a required one is missing, or a value is out of range; the
+        returned function raises it for a crop that is larger than the images.
+
+    Example:
+      >>> from grjax.data import augment
+      >>> function = augment.create(('pad_crop', 'flip', {'name': 'cutout', 'size': 16}))
     """
-    functions = [lookup("data.augmentation", _AUGMENTATIONS, name) for name in chosen]
+    functions = [_bound(entry) for entry in chosen]
 
     def augment(images: jax.Array, positions: jax.Array, key: jax.Array) -> jax.Array:
         for number, function in enumerate(functions):
@@ -57,3 +136,68 @@ def create(chosen: Sequence[str]) -> BatchAugmentation:
         return images
 
     return augment
+
+
+def _bound(entry: str | Mapping[str, Any]) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """One augmentation with its options."""
+    options = dict(entry) if isinstance(entry, Mapping) else {"name": entry}
+    name = options.pop("name", None)
+    if not isinstance(name, str):
+        raise ConfigError(f"data.augmentation: must be names, or sections with a 'name'; got {entry!r}")
+    function = lookup("data.augmentation", _AUGMENTATIONS, name)
+    check_options("data.augmentation", name, function, options, supplied=("image", "key"))
+    for key, (low, high) in _RANGES.items():
+        values = options.get(key, low)
+        for value in values if isinstance(values, list | tuple) else [values]:
+            if not isinstance(value, str) and not low <= value <= high:
+                raise ConfigError(f"data.augmentation.{key}: must be in [{low}, {high}], got {value}")
+    return functools.partial(function, **options)
+
+
+def _check_crop(size: int, height: int, width: int) -> None:
+    if size > min(height, width):
+        raise ConfigError(
+            f"data.augmentation.size: must be at most that of the images, {height} x {width}, got {size}"
+        )
+
+
+class Published(NamedTuple):
+    """What a protocol of the field applies, and where that stands."""
+
+    augmentation: tuple[str | dict[str, Any], ...]
+    source: str
+
+
+_PUBLISHED = {
+    "cifar10": Published(("pad_crop", "flip"), "arXiv:1905.11233; code of GCE, APL, ELR and CIFAR-N, too"),
+    "cifar100": Published(
+        ("pad_crop", "flip"),
+        "arXiv:1905.11233; the code of APL (Ma et al., ICML 2020) also rotates, by 20 degrees",
+    ),
+    "clothing1m": Published(
+        ({"name": "random_crop", "size": 224}, "flip"), "arXiv:1905.11233, of images resized to 256 x 256"
+    ),
+    "digits": Published((), "configs/digits.py"),
+    "mnist": Published((), "code of APL (Ma et al., ICML 2020)"),
+}
+
+
+def defaults(dataset: str) -> tuple[str | dict[str, Any], ...]:
+    """What the field applies to a data set, for `create`.
+
+    Args:
+      dataset: 'cifar10', 'cifar100', 'clothing1m', 'digits', 'mnist'.
+
+    Raises:
+      ConfigError: no protocol is known for it.
+
+    Example:
+      >>> from grjax.data import augment
+      >>> augment.defaults('cifar10')
+      ('pad_crop', 'flip')
+    """
+    if dataset not in _PUBLISHED:
+        raise ConfigError(
+            f"data.augmentation: no protocol is known for {dataset!r}; {closest(dataset, _PUBLISHED)}"
+        )
+    return _PUBLISHED[dataset].augmentation
