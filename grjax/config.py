@@ -27,6 +27,8 @@ def defaults() -> ConfigDict:
                 "name": "digits",
                 "dir": None,  # TFDS's data folder; None: ~/tensorflow_datasets or $TFDS_DATA_DIR
                 "augmentation": (),  # names of grjax.data.augment, applied in turn
+                "mixing": {"name": "none"},  # of grjax.data.mixing: mixup, cutmix
+                "views": 1,  # of each example in a batch, augmented independently
                 "feed": "auto",  # 'resident' on the devices, 'streaming' from the host; auto: by size
                 "workers": 8,  # threads that load images when streaming
                 "validation_fraction": 0.0,  # of the training examples, held out with clean labels

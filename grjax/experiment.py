@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from grjax import config as config_lib
 from grjax import data, feed, losses, models, noise, optimizers
-from grjax.data import augment
+from grjax.data import augment, mixing
 from grjax.data.sampler import Sampler
 from grjax.errors import ConfigError
 from grjax.feed import Resident, Streaming
@@ -41,6 +41,9 @@ class Experiment:
     learning_rate: float
     optimizer: optax.GradientTransformation
     augmentation: augment.BatchAugmentation
+    mixing: mixing.Mixing | None
+    views: int  # of each example in a batch
+    image_shape: tuple[int, ...]  # that the model sees: (height, width, channels)
     sampler: Sampler
     feed: Resident | Streaming
     batch_size: int
@@ -68,12 +71,11 @@ class Experiment:
 
     def init_state(self) -> TrainState:
         """The state before the first step."""
-        image_shape = self.dataset.splits["train"].images.shape[1:]
         return init_state(
             self.model,
             self.loss,
             self.optimizer,
-            image_shape,
+            self.image_shape,
             self.noise.labels,
             self.dataset.num_classes,
             self.init_seed,
@@ -81,11 +83,20 @@ class Experiment:
 
     def train_step(self) -> TrainStep:
         """The train step of one device."""
-        return make_train_step(self.model, self.loss, self.optimizer, self.augmentation, self.order_seed)
+        return make_train_step(
+            self.model,
+            self.loss,
+            self.optimizer,
+            self.augmentation,
+            self.mixing,
+            self.views,
+            self.order_seed,
+        )
 
     def eval_step(self) -> EvalStep:
         """The evaluation step of one device."""
-        return make_eval_step(self.model, self.loss)
+        cropped = self.image_shape != self.dataset.splits["train"].images.shape[1:]
+        return make_eval_step(self.model, self.loss, self.image_shape[0] if cropped else None)
 
 
 # Options that the library passes itself, which a config therefore cannot set.
@@ -122,6 +133,8 @@ def create(config: ConfigDict, *, training: bool = True) -> Experiment:
     create_loss(config.loss, steps_per_epoch=10**6, total_steps=10**12)
     corrupt = noise.create(**config.noise)
     augmentation = augment.create(config.data.augmentation)
+    mix = mixing.create(config.data.mixing)
+    _check_views(config, mix)
 
     dataset = data.load(
         config.data.name,
@@ -153,6 +166,9 @@ def create(config: ConfigDict, *, training: bool = True) -> Experiment:
         learning_rate=config.optimizer.learning_rate,
         optimizer=optimizer,
         augmentation=augmentation,
+        mixing=mix,
+        views=config.data.views,
+        image_shape=_shape_after(augmentation, train.images.shape[1:]),
         sampler=sampler,
         feed=feed.create(config.data.feed, dataset, config.data.workers),
         batch_size=config.batch_size,
@@ -199,6 +215,26 @@ def create_loss(
                 value["name"], total_steps=total_steps, where=where, **in_steps
             )
     return losses.for_training(section["name"], axis_name=axis_name, **options)
+
+
+def _shape_after(augmentation: augment.BatchAugmentation, image_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of augmented images: that of the images, or of a crop."""
+    images = jax.ShapeDtypeStruct((1, *image_shape), np.uint8)
+    positions, key = jax.ShapeDtypeStruct((1,), np.int32), jax.eval_shape(jax.random.key, 0)
+    return jax.eval_shape(augmentation, images, positions, key).shape[1:]
+
+
+def _check_views(config: ConfigDict, mix: mixing.Mixing | None) -> None:
+    if config.data.views < 1:
+        raise ConfigError(f"data.views: must be at least 1, got {config.data.views}")
+    remembers = config.loss.name in losses.names_with_memory()
+    several = [f"data.views={config.data.views}"] * (config.data.views > 1) + ["data.mixing"] * (
+        mix is not None
+    )
+    if len(several) > 1:
+        raise ConfigError(f"{several[0]} and data.mixing: take one of them")
+    if several and remembers:
+        raise ConfigError(f"{several[0]}: loss {config.loss.name!r} remembers its examples, one view of each")
 
 
 def _largest_divisor(number: int, most: int) -> int:

@@ -7,6 +7,7 @@ positions from the same sampler, so a run does not depend on which of them feeds
 
 import os
 from collections.abc import Callable, Iterator
+from typing import cast
 
 import grain
 import jax
@@ -68,7 +69,8 @@ class Resident:
         names = list(self._dataset.splits)
         first = sum(len(self._dataset.splits[name]) for name in names[: names.index(split)])
         for number in range(start, stop):
-            yield Batch(split_over_devices((first + positions(number)).astype(np.int32)))
+            mine = split_over_devices((first + positions(number)).astype(np.int32))
+            yield Batch(cast(jax.Array, mine))  # it becomes one when a step takes it
 
 
 class Streaming:
@@ -91,7 +93,8 @@ class Streaming:
         def load(number: int) -> Batch:
             mine = split_over_devices(positions(number))
             found = images[mine.ravel()]
-            return Batch(mine, found.reshape(*mine.shape, *found.shape[1:]))
+            found = found.reshape(*mine.shape, *found.shape[1:])
+            return Batch(cast(jax.Array, mine), cast(jax.Array, found))
 
         options = grain.ReadOptions(num_threads=self._workers, prefetch_buffer_size=2 * self._workers)
         return iter(grain.MapDataset.range(start, stop).map(load).to_iter_dataset(options))

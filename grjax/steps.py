@@ -15,7 +15,8 @@ import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from grjax.data.augment import BatchAugmentation
+from grjax.data.augment import BatchAugmentation, center_crop
+from grjax.data.mixing import Mixing, partners
 from grjax.losses import TrainingLoss, gather, scatter
 from grjax.losses.memory import Memory
 
@@ -97,6 +98,8 @@ def make_train_step(
     loss: TrainingLoss,
     optimizer: optax.GradientTransformation,
     augment: BatchAugmentation,
+    mix: Mixing | None,
+    views: int,
     seed: int,
 ) -> TrainStep:
     """The train step: (state, data, batches [K, B]) -> (state after K steps, metrics [K]).
@@ -106,7 +109,10 @@ def make_train_step(
       loss: whose memory has a row for each training example.
       optimizer: an optax chain.
       augment: (images [B, ...], positions [B], key) -> images.
-      seed: of augmentation and dropout.
+      mix: (images [B, ...], key) -> (images, each mixed with the one before it, share of its own [B]), and
+        the loss is that of both labels by their shares; None: no mixing. For a loss without memory.
+      views: of each example, augmented independently: V >= 1, and 1 for a loss with memory.
+      seed: of augmentation, mixing and dropout.
     """
 
     def one_step(
@@ -114,17 +120,28 @@ def make_train_step(
     ) -> tuple[TrainState, dict[str, jax.Array]]:
         step_key = jax.random.fold_in(jax.random.key(seed), state.step)
         augment_key, dropout_key = jax.random.split(step_key)
-        # Augmentation is drawn for each example, whichever device has it; dropout for each device.
-        images = data.standardise(augment(batch.pixels(data), batch.positions, augment_key))
-        labels = data.labels[batch.positions]
+        # Augmentation is drawn for each example, whichever device has it; mixing and dropout for each device.
+        device = jax.lax.axis_index(AXIS)
+        labels, pixels = data.labels[batch.positions], batch.pixels(data)
+        view_keys = [augment_key] if views == 1 else list(jax.random.split(augment_key, views))
+        images = jnp.concatenate([augment(pixels, batch.positions, key) for key in view_keys])
+        images, share = data.standardise(images), None
+        if mix is not None:
+            mix_key = jax.random.fold_in(jax.random.fold_in(step_key, 2), device)  # split() gave 0 and 1
+            images, share = mix(images, mix_key)
         remembered = gather(state.loss_memory, batch.positions)
-        rngs = {"dropout": jax.random.fold_in(dropout_key, jax.lax.axis_index(AXIS))}
+        rngs = {"dropout": jax.random.fold_in(dropout_key, device)}
 
         def mean_loss(params: PyTree) -> tuple[jax.Array, tuple[jax.Array, PyTree, Memory]]:
             variables = {"params": params, "batch_stats": state.batch_stats}
             logits, updated = model.apply(variables, images, train=True, mutable=["batch_stats"], rngs=rngs)
-            losses, rows = loss.apply(logits, labels, remembered, state.step)
-            return losses.mean(), (logits, updated.get("batch_stats", {}), rows)
+            first, *others = jnp.split(logits, views)
+            seen = {"views": jnp.stack(others)} if others else {}
+            losses, rows = loss.apply(first, labels, remembered, state.step, **seen)
+            if share is not None:
+                of_other, _ = loss.apply(first, partners(labels), remembered, state.step, **seen)
+                losses = share * losses + (1 - share) * of_other
+            return losses.mean(), (first, updated.get("batch_stats", {}), rows)
 
         value_and_grad = jax.value_and_grad(mean_loss, has_aux=True)
         (value, (logits, batch_stats, rows)), gradients = value_and_grad(state.params)
@@ -152,8 +169,10 @@ def make_train_step(
     return train_step
 
 
-def make_eval_step(model: nn.Module, loss: TrainingLoss) -> EvalStep:
+def make_eval_step(model: nn.Module, loss: TrainingLoss, image_size: int | None) -> EvalStep:
     """The evaluation step: (state, data, (batch [B], labels [B])) -> a record for each example.
+
+    Of larger images the model sees the middle `image_size` x `image_size`; None: all.
 
     The records 'classes', 'p' and 'losses' (see `metrics.Predictions`) are those of the whole global batch,
     in its order, on every device.
@@ -164,7 +183,8 @@ def make_eval_step(model: nn.Module, loss: TrainingLoss) -> EvalStep:
     ) -> dict[str, jax.Array]:
         examples, labels = batch
         variables = {"params": state.params, "batch_stats": state.batch_stats}
-        images = data.standardise(examples.pixels(data))
+        pixels = examples.pixels(data)
+        images = data.standardise(pixels if image_size is None else center_crop(pixels, image_size))
         logits = cast(jax.Array, model.apply(variables, images, train=False))
         log_p = jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=-1)[:, 0]
         records = {

@@ -103,7 +103,7 @@ def record_start(workdir: Path, step: int) -> None:
             "from_step": step,
             "command": sys.argv,
             "python": platform.python_version(),
-            "packages": {name: importlib.metadata.version(name) for name in packages},
+            "packages": {name: _version(name) for name in packages},
             "platform": platform.platform(),
             "cpu_count": os.cpu_count(),
             "backend": jax.default_backend(),
@@ -112,6 +112,14 @@ def record_start(workdir: Path, step: int) -> None:
         }
     )
     write_whole(path, json.dumps(starts, indent=2) + "\n")
+
+
+def _version(package: str) -> str | None:
+    """None: not installed, as grjax itself in a checkout that is run as it is."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _read_json(path: Path) -> Any:

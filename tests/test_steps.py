@@ -1,11 +1,17 @@
 """The per-device steps, and how `parallelize` spreads them."""
 
+import dataclasses
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from grjax import config, experiment, steps
+from grjax import config, experiment, losses, steps
+from grjax.data import augment
+from grjax.data.mixing import partners
+from grjax.errors import ConfigError
 from grjax.evaluate import device_data, predict
 
 DEVICES = 4
@@ -130,3 +136,103 @@ def test_split_over_devices_keeps_order():
     parts = steps.split_over_devices(batch)
     assert parts.shape == (DEVICES, 2, 3)
     np.testing.assert_array_equal(np.concatenate(parts, axis=-1), batch)
+
+
+SMALL = {"model.features": (4,), "model.hidden": 8, "data.augmentation": ("flip",), "loss": {"name": "gjs"}}
+
+
+@functools.cache
+def start():
+    """The small experiment, its data and its initial state, which all its variations share."""
+    parts = make(**SMALL)
+    return parts, device_data(parts), parts.init_state()
+
+
+def logits_by_hand(images):
+    """Logits of a batch in training mode with the initial state."""
+    parts, data, state = start()
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+
+    def apply(images):
+        return parts.model.apply(variables, images, train=True, mutable=["batch_stats"])[0]
+
+    return jax.jit(jax.vmap(apply, axis_name=steps.AXIS))(data.standardise(images)[None])[0]
+
+
+def first_losses(parts, num_steps=1):
+    """The losses that a train step reports for the initial parameters, as if at each of so many steps."""
+    _, data, state = start()
+    step, batch = on_one_device(parts.train_step()), steps.Batch(parts.sampler[0][None, None])
+    return [
+        float(step(state.replace(step=jnp.int32(k)), data, batch)[1]["loss"][0]) for k in range(num_steps)
+    ]
+
+
+def first_examples():
+    parts, *_ = start()
+    positions = parts.sampler[0]
+    return parts.dataset.splits["train"].images[positions], parts.noise.labels[positions]
+
+
+def test_the_loss_of_mixtures_is_that_of_both_labels_by_their_shares():
+    plain = dataclasses.replace(start()[0], augmentation=augment.create(()))
+    swapped = dataclasses.replace(plain, mixing=lambda images, key: (partners(images), jnp.full(64, 0.25)))
+    images, labels = first_examples()
+    logits = logits_by_hand(np.roll(images, 1, axis=0))
+    own, other = losses.gjs(logits, labels), losses.gjs(logits, np.roll(labels, 1))
+    [found] = first_losses(swapped)
+    np.testing.assert_allclose(found, (0.25 * own + 0.75 * other).mean(), rtol=1e-5)
+    assert abs(found - other.mean()) > 1e-3
+
+
+def test_mixing_from_a_config_is_drawn_anew_each_step():
+    parts = make(**SMALL | {"data.augmentation": (), "data.mixing": {"name": "mixup", "alpha": 1.0}})
+    assert len(set(first_losses(parts, 3))) == 3
+
+
+@pytest.mark.parametrize("loss", ["gjs", "cross_entropy"])
+def test_a_loss_sees_all_views_or_is_averaged_over_them(loss):
+    # Both views are flips with keys of their own.
+    parts = make(**SMALL | {"data.views": 2, "loss": {"name": loss}})
+    images, labels = first_examples()
+    keys = jax.random.split(jax.random.split(jax.random.fold_in(jax.random.key(parts.order_seed), 0))[0], 2)
+    views = [parts.augmentation(images, parts.sampler[0], key) for key in keys]
+    assert (views[0] != views[1]).any()
+    first, second = jnp.split(logits_by_hand(np.concatenate(views)), 2)
+    if loss == "gjs":
+        expected = losses.gjs(first, labels, views=second[None]).mean()
+        assert abs(expected - losses.gjs(first, labels).mean()) > 1e-4
+    else:
+        expected = (losses.cross_entropy(first, labels) + losses.cross_entropy(second, labels)).mean() / 2
+    np.testing.assert_allclose(first_losses(parts)[0], expected, rtol=1e-5)
+
+
+def test_evaluation_sees_the_middle_of_images_that_training_crops():
+    parts = make(**SMALL | {"data.augmentation": ({"name": "random_crop", "size": 6},)})
+    assert parts.image_shape == (6, 6, 1)
+    data, state = device_data(parts), steps.replicate(parts.init_state())
+    labels = parts.dataset.splits["test"].labels
+    found = predict(steps.parallelize(parts.eval_step()), state, data, parts.feed, "test", labels, 512)
+    middle = data.standardise(jnp.asarray(parts.dataset.splits["test"].images[:, 1:7, 1:7]))
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    logits = parts.model.apply(variables, middle, train=False)
+    np.testing.assert_allclose(found.losses, losses.gjs(logits, labels), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        ({"data.views": 0}, "data.views: must be at least 1, got 0"),
+        ({"data.views": 2, "data.mixing": {"name": "mixup", "alpha": 1.0}}, "data.views=2 and data.mixing"),
+        ({"data.views": 2, "loss": {"name": "elr"}}, "data.views=2: loss 'elr' remembers"),
+        (
+            {"data.mixing": {"name": "cutmix", "alpha": 1.0}, "loss": {"name": "elr"}},
+            "data.mixing: loss 'elr'",
+        ),
+        ({"data.mixing": {"name": "mixup"}}, "data.mixing.alpha"),
+        ({"data.mixing": {"name": "mixpu"}}, "data.mixing.name.*did you mean 'mixup'"),
+    ],
+)
+def test_views_and_mixing_that_do_not_go_together(layer, message):
+    with pytest.raises(ConfigError, match=message):
+        make(**layer)

@@ -265,7 +265,9 @@ def for_training(name: str, *, axis_name: str | None = None, **hyperparameters: 
     return TrainingLoss(
         # No memory's beginning depends on a schedule.
         init=lambda labels, num_classes: at_step(jax.numpy.zeros((), int)).init(labels, num_classes),
-        apply=lambda logits, labels, rows, step: at_step(step).apply(logits, labels, rows, step),
+        apply=lambda logits, labels, rows, step, **views: at_step(step).apply(
+            logits, labels, rows, step, **views
+        ),
         evaluate=lambda logits, labels, step: at_step(step).evaluate(logits, labels, step),
     )
 
@@ -301,7 +303,7 @@ def _checked(name: str, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
     dataset = options.pop("defaults", None)
     if dataset is not None:
         options = defaults(name, dataset) | options
-    check_options("loss", name, loss, options, supplied=("logits", "labels", "axis_name"))
+    check_options("loss", name, loss, options, supplied=("logits", "labels", "views", "axis_name"))
     return options
 
 

@@ -15,6 +15,7 @@ All take logits `[B, C]`, floating and finite, labels `[B]`, integer, and the st
 flows through the memory. Scalar hyper-parameters may be traced.
 """
 
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -34,17 +35,35 @@ class TrainingLoss(NamedTuple):
 
     # (labels [N], num_classes) -> memory [N, ...]
     init: Callable[[jax.Array, int], Memory]
-    # (logits [B, C], labels [B], rows [B, ...], step []) -> (losses [B], new rows [B, ...])
-    apply: Callable[[jax.Array, jax.Array, Memory, jax.Array], tuple[jax.Array, Memory]]
+    # (logits [B, C], labels [B], rows [B, ...], step []) -> (losses [B], new rows [B, ...]); without memory
+    # also with `views`, the logits of V - 1 other views of the same examples, [V - 1, B, C].
+    apply: Callable[..., tuple[jax.Array, Memory]]
     # (logits [..., C], labels [...], step []) -> losses [...], of examples that have no memory
     evaluate: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 
 
-def without_memory(loss: Callable[[jax.Array, jax.Array], jax.Array]) -> TrainingLoss:
-    """A loss (logits, labels) -> [...] as a `TrainingLoss`."""
+def without_memory(loss: Callable[..., jax.Array]) -> TrainingLoss:
+    """A loss (logits, labels) -> [...] as a `TrainingLoss`.
+
+    Of several views of an example, a loss with a keyword `views` sees all at once; of another the mean over
+    the views is taken.
+    """
+    takes_views = "views" in inspect.signature(loss).parameters
+
+    def apply(
+        logits: jax.Array, labels: jax.Array, rows: Memory, step: jax.Array, views: jax.Array | None = None
+    ) -> tuple[jax.Array, Memory]:
+        del step
+        if views is None:
+            return loss(logits, labels), rows
+        if takes_views:
+            return loss(logits, labels, views=views), rows
+        every = jnp.concatenate([logits[None], views])
+        return loss(every, jnp.broadcast_to(labels, every.shape[:-1])).mean(0), rows
+
     return TrainingLoss(
         init=lambda labels, num_classes: (),
-        apply=lambda logits, labels, rows, step: (loss(logits, labels), rows),
+        apply=apply,
         evaluate=lambda logits, labels, step: loss(logits, labels),
     )
 
