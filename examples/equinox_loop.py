@@ -1,6 +1,6 @@
 """A grjax loss in a training loop of Equinox and optax: digits with 40% symmetric label noise.
 
-pip install -e '.[examples]' && python examples/equinox_loop.py
+  pip install -e '.[examples]' && python examples/equinox_loop.py
 
 It printed, in 7 s with start-up on two AMD EPYC cores (jax 0.10.2, Equinox 0.13.8):
 

@@ -1,6 +1,6 @@
 """A grjax loss in a training loop of Flax NNX and optax: digits with 40% symmetric label noise.
 
-pip install -e . && python examples/flax_nnx.py
+  pip install -e . && python examples/flax_nnx.py
 
 It printed, in 8 s with start-up on two AMD EPYC cores (jax 0.10.2, Flax NNX 0.12.8):
 

@@ -1,6 +1,6 @@
 """A grjax loss in `fit` of Keras 3 on its JAX backend: digits with 40% symmetric label noise.
 
-pip install -e '.[examples]' && python examples/keras_jax.py
+  pip install -e '.[examples]' && python examples/keras_jax.py
 
 It printed, in 9 s with start-up on two AMD EPYC cores (jax 0.10.2, Keras 3.15.1):
 
