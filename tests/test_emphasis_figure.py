@@ -1,5 +1,7 @@
 """Pictures of weights: what is in them, and what the command line says to mistakes."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -98,7 +100,9 @@ def test_files_are_written_and_the_same_again(tmp_path, capsys):
         ("gradient_rescaling:lam=1", "loss.beta: 'gradient_rescaling' needs a value"),
         ("gce:q=[0.5,0.7]", "loss.q: must be a single value"),
         ("bi_tempered:t1=2", "t1 must be in [0, 1]"),
-        ("aul:a=0.5", "is not a number"),
+        ("aul:a=0.5", "must be finite"),
+        ("combined:a=-0.5", "must be finite"),
+        ("truncated_gce:k=1", "not 0 everywhere"),
     ],
 )
 def test_mistakes_are_one_line(spec, message, tmp_path, capsys):
@@ -120,3 +124,5 @@ def test_every_loss_of_p_alone_is_in_a_picture_of_the_documentation():
     drawn = {spec.partition(":")[0] for specs in pictures.FAMILIES.values() for spec in specs}
     assert set(losses.names_of_p_alone()) <= drawn
     assert drawn <= set(losses.names())
+    folder = Path(__file__).parent.parent / "docs" / "losses"
+    assert {path.stem for path in folder.glob("*.svg")} == set(pictures.FAMILIES)

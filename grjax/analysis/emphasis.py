@@ -145,8 +145,10 @@ def figure(weights: Mapping[str, Emphasis]) -> "Figure":
         log_w, log_norm = _log_weight(weight, p), float(log_integral(weight))
         at_mode = float(mode(weight))
         log_peak = _log_weight(weight, np.array([at_mode]))[0]
-        if np.isnan([*log_w, log_norm, log_peak]).any():
-            raise ConfigError(f"losses: w(p) of {name!r} is not a number; check its hyper-parameters")
+        if np.isnan(log_w).any() or max(log_w.max(), log_peak) > 700 or not np.isfinite(log_norm):
+            raise ConfigError(
+                f"losses: w(p) of {name!r} must be finite, and not 0 everywhere; check its hyper-parameters"
+            )
         colour, style = COLOURS[number % len(COLOURS)], STYLES[number % len(STYLES)]
         for panel, log_scale in ((raw, 0.0), (normalised, log_norm)):
             panel.plot(p, np.exp(log_w - log_scale), label=name, color=colour, linestyle=style, linewidth=1.6)
@@ -185,7 +187,7 @@ def draw(weights: Mapping[str, Emphasis], path: Path) -> None:
       path: of the picture; its ending says which format (.png, .svg, .pdf).
 
     Raises:
-      ConfigError: a weight that is not a number somewhere.
+      ConfigError: a weight that is not finite somewhere, or 0 everywhere.
     """
     import matplotlib  # an extra
 
