@@ -179,7 +179,7 @@ def test_formulas_are_those_of_the_library(name):
     options = {key: each.default for key, each in parameters.items() if key not in COMMON}
     options |= VALUES.get(name, {})
     keywords = {"normalization": "none"} if "normalization" in parameters else {}
-    loss = losses.create(name, **options, **keywords)
+    loss = losses.create(name, **VALUES.get(name, {}), **keywords)
 
     @jax.jit
     def value_and_gradient(z):
