@@ -30,6 +30,11 @@ DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of every error.")
 COORDINATOR = flags.DEFINE_string("coordinator", None, "Several hosts: host:port of process 0.")
 NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Several hosts: how many processes.")
 PROCESS_ID = flags.DEFINE_integer("process_id", None, "Several hosts: which of them this is, from 0.")
+COMPILED = flags.DEFINE_string(
+    "compilation_cache",
+    "~/.cache/grjax",
+    "Where compiled programs are kept for the next start; '' is nowhere.",
+)
 MULTIHOST = flags.DEFINE_bool("multihost", False, "Several hosts that jax finds itself (TPU pods, Slurm).")
 
 
@@ -39,6 +44,7 @@ def main(argv: list[str]) -> None:
     if STEP.value is not None and MODE.value != "evaluate":
         raise app.UsageError("--step is for --mode=evaluate")
     logging.set_verbosity(logging.ERROR)
+    keep_compiled()
     workdir = Path(WORKDIR.value).expanduser()
     flag = flags.FLAGS["config"]
     overrides = config_flags.get_override_values(flag)
@@ -50,6 +56,13 @@ def main(argv: list[str]) -> None:
             file = flag.parser.parse(config_flags.get_config_filename(flag))
             config = grjax.config.resolve(file, grjax.config.unflatten(overrides))
             train_and_evaluate(config, workdir, START)
+
+
+def keep_compiled() -> None:
+    """Turns jax's compilation cache on, unless the environment has said where it is."""
+    if COMPILED.value and jax.config.jax_compilation_cache_dir is None:
+        jax.config.update("jax_compilation_cache_dir", str(Path(COMPILED.value).expanduser()))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 def join_hosts() -> None:

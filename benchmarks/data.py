@@ -1,6 +1,6 @@
 """Examples a second of each feed, beside tf.data and a PyTorch DataLoader that do the same work.
 
-  python -m benchmarks.data                   made-up images of CIFAR's shape; stores docs/results/data_cpu.json
+  python -m benchmarks.data                   made-up images as CIFAR; stores docs/results/data_cpu.json
   python -m benchmarks.data --jpegs 20000     also streams a generated tree of so many JPEGs
   python -m benchmarks.data --no-store --seconds 1
 

@@ -1,14 +1,17 @@
-"""Strict settings for all tests: four virtual CPU devices, no silent rank promotion, hermetic data folder."""
+"""Strict settings for all tests: four virtual CPU devices, no silent rank promotion, folders of their own."""
 
 import os
 import tempfile
 
-# Before jax is imported anywhere.
+# Before jax is imported anywhere; the processes that tests start inherit all of this.
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
-# TFDS reads it when it is imported; the processes that tests start inherit it.
-_DATA = tempfile.TemporaryDirectory(prefix="grjax_data_")
-os.environ["TFDS_DATA_DIR"] = _DATA.name
+if "PYTEST_XDIST_WORKER" not in os.environ:  # workers share the folders of the process that started them
+    _FOLDER = tempfile.TemporaryDirectory(prefix="grjax_tests_")
+    os.environ["TFDS_DATA_DIR"] = os.path.join(_FOLDER.name, "data")
+    # Many tests and processes compile the same programs.
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(_FOLDER.name, "compiled")
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 import jax
 import pytest
@@ -22,4 +25,4 @@ def _strict_jax():
 @pytest.fixture(scope="session")
 def data_dir():
     """Where TFDS keeps data in these tests and in the processes they start."""
-    return _DATA.name
+    return os.environ["TFDS_DATA_DIR"]

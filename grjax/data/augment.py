@@ -27,7 +27,7 @@ def pad_crop(image: jax.Array, key: jax.Array, padding: int = 4) -> jax.Array:
     top, left = jax.random.randint(key, (2,), -padding, padding + 1)
     rows, columns = jnp.arange(height) + top, jnp.arange(width) + left
     # One gather and a mask: half the time of a padded copy and a slice of it.
-    inside = ((0 <= rows) & (rows < height))[:, None] & ((0 <= columns) & (columns < width))[None]
+    inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))[None]
     found = image[rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)[None]]
     return jnp.where(inside[..., None], found, 0)
 
