@@ -3,6 +3,8 @@
 References: Patrini et al., CVPR 2017 (arXiv:1609.03683).
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,14 +26,14 @@ def forward_correction(logits: ArrayLike, labels: ArrayLike, *, transition: Arra
       The loss of each example, `[...]`, float32 (float64 for float64 logits).
 
     Raises:
-      ValueError: arguments that do not fit, or a T whose rows are no distributions (where it is known
-        before tracing).
+      ValueError: arguments that do not fit, or a T whose rows are no distributions (where it is not
+        traced).
 
     Reference: Patrini et al., CVPR 2017 (arXiv:1609.03683).
     """
     log_p, _, labels = log_softmax(logits, labels)
     matrix = _matrix(transition, log_p.shape[-1], log_p.dtype)
-    to_label = jnp.log(matrix.T)[labels]  # [..., C]: log P(label | class)
+    to_label = jnp.log(jnp.asarray(matrix).T)[labels]  # [..., C]: log P(label | class)
     return -jax.nn.logsumexp(log_p + to_label, axis=-1)
 
 
@@ -55,32 +57,31 @@ def backward_correction(logits: ArrayLike, labels: ArrayLike, *, transition: Arr
     """
     log_p, _, labels = log_softmax(logits, labels)
     matrix = _matrix(transition, log_p.shape[-1], log_p.dtype)
-    if not isinstance(matrix, jax.core.Tracer) and np.linalg.cond(np.asarray(matrix)) > 1e6:
+    if isinstance(matrix, np.ndarray) and np.linalg.cond(matrix) > 1e6:
         raise ValueError(
             "transition: is singular or nearly so, and backward correction needs its inverse; "
             "take a lower noise rate or forward correction"
         )
-    return -(jnp.linalg.inv(matrix)[labels] * log_p).sum(-1)
+    return -(jnp.linalg.inv(jnp.asarray(matrix))[labels] * log_p).sum(-1)
 
 
-def _matrix(transition: ArrayLike, num_classes: int, dtype: jnp.dtype) -> jax.Array:
-    """T [C, C] of a matrix or of a rate of symmetric noise."""
-    matrix = jax.lax.stop_gradient(jnp.asarray(transition, dtype))
+def _matrix(transition: ArrayLike, num_classes: int, dtype: jnp.dtype) -> np.ndarray | jax.Array:
+    """T [C, C] of a matrix or of a rate of symmetric noise: NumPy's, and checked, unless it is traced."""
+    xp: Any = jnp if isinstance(transition, jax.core.Tracer) else np
+    matrix = xp.asarray(transition, dtype)
     if matrix.ndim == 0:
-        off_diagonal = matrix / (num_classes - 1)
-        matrix = jnp.full((num_classes, num_classes), off_diagonal) + jnp.eye(num_classes, dtype=dtype) * (
-            1 - matrix - off_diagonal
-        )
+        matrix = xp.where(xp.eye(num_classes, dtype=bool), 1 - matrix, matrix / (num_classes - 1))
     if matrix.shape != (num_classes, num_classes):
         raise ValueError(
             f"transition must be a rate or [{num_classes}, {num_classes}] for {num_classes} classes, "
             f"got {matrix.shape}"
         )
-    if not isinstance(matrix, jax.core.Tracer):
-        rows = np.asarray(matrix)
-        if (rows < 0).any() or np.abs(rows.sum(axis=1) - 1).max() > 1e-4:
-            raise ValueError(f"transition: every row must be a distribution that sums to 1, got {rows}")
-    return matrix
+    if xp is np and not ((matrix >= 0).all() and np.allclose(matrix.sum(axis=1), 1, rtol=0, atol=1e-4)):
+        raise ValueError(
+            f"transition must be a rate in [0, 1], or each of its rows a distribution that sums to 1, "
+            f"got {transition}"
+        )
+    return jax.lax.stop_gradient(matrix) if xp is jnp else matrix
 
 
 def estimate_transition(probabilities: ArrayLike, *, percentile: float = 100.0) -> np.ndarray:
