@@ -293,17 +293,19 @@ def emphasis(name: str, **hyperparameters: Any) -> Emphasis:
     """
     if name not in _EMPHASES:
         lookup("loss.name", _EMPHASES, name)
-    return _EMPHASES[name](**_checked(name, hyperparameters))
+    return _EMPHASES[name](**_checked(name, hyperparameters, supplied=("normalization", "per_class")))
 
 
-def _checked(name: str, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
+def _checked(
+    name: str, hyperparameters: Mapping[str, Any], supplied: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """The hyper-parameters with published ones laid under, checked against the loss' signature."""
     loss = lookup("loss.name", _ALL, name)
     options = dict(hyperparameters)
     dataset = options.pop("defaults", None)
     if dataset is not None:
         options = defaults(name, dataset) | options
-    check_options("loss", name, loss, options, supplied=("logits", "labels", "views", "axis_name"))
+    check_options("loss", name, loss, options, supplied=("logits", "labels", "views", "axis_name", *supplied))
     return options
 
 
