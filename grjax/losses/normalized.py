@@ -18,7 +18,7 @@ from jax.typing import ArrayLike
 
 from grjax.losses.agreement import mae
 from grjax.losses.asymmetric import ael, agce, aul
-from grjax.losses.inputs import at_label, log_softmax
+from grjax.losses.inputs import at_label, checked, log_softmax
 from grjax.losses.symmetric import LOG_ZERO, rce
 
 Loss = Callable[..., jax.Array]
@@ -127,7 +127,10 @@ def active_passive(active: Loss, passive: Loss, *, alpha: ArrayLike, beta: Array
       >>> loss = losses.active_passive(losses.nce, losses.mae, alpha=1., beta=10.)
     """
 
-    def loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    def loss(logits: ArrayLike, labels: ArrayLike) -> jax.Array:
+        # Widened here, so that the two gradients are rounded to narrow logits once, after their sum.
+        logits, labels = checked(logits, labels)
+        logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
         parts = active(logits, labels), passive(logits, labels)
         return jnp.asarray(alpha, parts[0].dtype) * parts[0] + jnp.asarray(beta, parts[1].dtype) * parts[1]
 
