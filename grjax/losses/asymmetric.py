@@ -89,7 +89,7 @@ class AEL:
     a: ArrayLike = 2.5
 
     def value(self, log_odds: jax.Array) -> jax.Array:
-        return jnp.exp(-jax.nn.sigmoid(log_odds) / self.a)
+        return jnp.exp(-jax.nn.sigmoid(log_odds) / jnp.asarray(self.a, log_odds.dtype))
 
     def log_weight(self, log_odds: jax.Array) -> jax.Array:
         a = jnp.asarray(self.a, log_odds.dtype)

@@ -36,10 +36,12 @@ def logit_clip(
     """
     logits, labels = checked(logits, labels)
     logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    delta = jnp.asarray(delta, logits.dtype)
+    threshold = delta if threshold is None else jnp.asarray(threshold, logits.dtype)
     # Of logits over their largest, so that no square overflows and no root is taken of 0.
     largest = jax.lax.stop_gradient(jnp.abs(logits).max(-1, keepdims=True))
     largest = jnp.where(largest > 0, largest, 1)
     squares = jnp.square(logits / largest).sum(-1, keepdims=True)
     norms = largest * jnp.sqrt(jnp.where(squares > 0, squares, 1)) * (squares > 0)
-    clip = norms > (delta if threshold is None else threshold)
+    clip = norms > threshold
     return cross_entropy(jnp.where(clip, delta * logits / jnp.where(clip, norms, 1), logits), labels)

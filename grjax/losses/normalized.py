@@ -51,11 +51,12 @@ def nfl(logits: ArrayLike, labels: ArrayLike, *, gamma: ArrayLike = 0.5, detache
 
 def _focal_terms(log_p: jax.Array, gamma: ArrayLike, detached: bool) -> jax.Array:
     """-(1 - p_k)^gamma log p_k of each class, [..., C]."""
+    gamma = jnp.asarray(gamma, log_p.dtype)
     # 1 - p_k from the other classes' share; at p_k = 1 its power has no finite gradient and log p_k is 0.
     not_p = -jnp.expm1(log_p)
     positive = not_p > 0
     factor = jnp.where(positive, jnp.where(positive, not_p, 1) ** gamma, 0.0)
-    factor = jnp.where(jnp.asarray(gamma) == 0, 1.0, factor)
+    factor = jnp.where(gamma == 0, 1.0, factor)
     return -(jax.lax.stop_gradient(factor) if detached else factor) * log_p
 
 
@@ -67,6 +68,7 @@ def ngce(logits: ArrayLike, labels: ArrayLike, *, q: ArrayLike = 0.7) -> jax.Arr
     Reference: Ma et al., ICML 2020 (arXiv:2006.13554).
     """
     log_p, log_p_label, _ = log_softmax(logits, labels)
+    q = jnp.asarray(q, log_p.dtype)
     return jnp.expm1(q * log_p_label) / jnp.expm1(q * log_p).sum(-1)
 
 
@@ -109,7 +111,7 @@ def amse(logits: ArrayLike, labels: ArrayLike, *, a: ArrayLike = 30.0) -> jax.Ar
     Reference: Joint Asymmetric Loss, ICCV 2025.
     """
     log_p, log_p_label, _ = log_softmax(logits, labels)
-    p_label = jnp.exp(log_p_label)
+    p_label, a = jnp.exp(log_p_label), jnp.asarray(a, log_p.dtype)
     return (jnp.exp(2 * log_p).sum(-1) - 2 * a * p_label + jnp.square(a)) / log_p.shape[-1]
 
 
