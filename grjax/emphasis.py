@@ -256,7 +256,7 @@ def variance(emphasis: Emphasis, dtype: jax.typing.DTypeLike = jnp.float32) -> j
     first = mean(emphasis, dtype)
 
     def log_squared_deviation(log_odds: jax.Array) -> jax.Array:
-        return 2 * jnp.log(jnp.abs(jax.nn.sigmoid(log_odds) - first))
+        return 2 * jnp.log(jnp.abs(jax.nn.sigmoid(log_odds) - first[None]))
 
     return jnp.exp(_log_quadrature(emphasis, log_squared_deviation, dtype) - log_integral(emphasis, dtype))
 
