@@ -38,7 +38,7 @@ def rce(
 ) -> jax.Array:
     """Reverse cross-entropy: L = -A (1 - p), w = -2 A p (1 - p); MAE times -A.
 
-    `log_zero` is A < 0, the value of log 0: ln 1e-4 as in all public code; the papers say -4. See the module
+    `log_zero` is A < 0, the value of log 0: ln 1e-4 as in all public code; the papers say -4. See `agreement`
     for arguments.
 
     Reference: Wang et al., ICCV 2019 (arXiv:1908.06112).
