@@ -258,5 +258,5 @@ def test_options_that_are_none_of_the_weights():
         "mae": {"q": 0.7},
         "nce": {},
     }.items():
-        with pytest.raises(ConfigError, match="no such option|unknown name 'nce'"):
+        with pytest.raises(ConfigError, match=r"no such option|unknown name 'nce'"):
             losses.emphasis(name, **options)
