@@ -296,9 +296,7 @@ def emphasis(name: str, **hyperparameters: Any) -> Emphasis:
     return _EMPHASES[name](**_checked(name, hyperparameters, supplied=("normalization", "per_class")))
 
 
-def _checked(
-    name: str, hyperparameters: Mapping[str, Any], supplied: tuple[str, ...] = ()
-) -> dict[str, Any]:
+def _checked(name: str, hyperparameters: Mapping[str, Any], supplied: tuple[str, ...] = ()) -> dict[str, Any]:
     """The hyper-parameters with published ones laid under, checked against the loss' signature."""
     loss = lookup("loss.name", _ALL, name)
     options = dict(hyperparameters)
