@@ -1,23 +1,27 @@
-"""A data set in memory: images, labels and ids of its splits."""
+"""A data set: images, labels and ids of its splits."""
 
 import dataclasses
 
 import numpy as np
 
+from grjax.data.image_files import ImageFiles
 from grjax.errors import ConfigError
+
+# Both have shape, dtype and a length, and give uint8 [B, height, width, channels] for integer positions [B].
+Images = np.ndarray | ImageFiles
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Examples with their clean labels.
+    """Examples with their labels, before any noise of ours.
 
     Attributes:
-      images: uint8 [N, height, width, channels].
-      labels: clean labels, int32 [N].
+      images: uint8 [N, height, width, channels]: an array, or `ImageFiles` that decode when indexed.
+      labels: clean labels, int32 [N]; of data sets that are distributed with wrong labels, those.
       ids: distinct example ids, int64 [N], ascending.
     """
 
-    images: np.ndarray
+    images: Images
     labels: np.ndarray
     ids: np.ndarray
 
@@ -25,8 +29,10 @@ class Split:
         return len(self.ids)
 
     def take(self, positions: np.ndarray) -> "Split":
-        """The examples at `positions`, in that order."""
-        return Split(self.images[positions], self.labels[positions], self.ids[positions])
+        """The examples at `positions`, in that order; images on disk stay there."""
+        images = self.images
+        chosen = images.take(positions) if isinstance(images, ImageFiles) else images[positions]
+        return Split(chosen, self.labels[positions], self.ids[positions])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,11 +77,27 @@ class Dataset:
         return len(self.class_names)
 
     def channel_statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of each channel over the training pixels: float32 [channels] each."""
-        pixels = self.splits["train"].images
-        mean = pixels.mean((0, 1, 2), dtype=np.float64).astype(np.float32)
-        std = pixels.std((0, 1, 2), dtype=np.float64).astype(np.float32)
-        return mean, np.maximum(std, 1e-6)
+        """Mean and standard deviation of each channel over the training pixels: float32 [channels] each.
+
+        Of images on disk, 1,024 that are spread evenly over the split stand for all.
+        """
+        images = self.splits["train"].images
+        if isinstance(images, ImageFiles):
+            few = np.unique(np.linspace(0, len(images) - 1, 1024).round().astype(np.int64))
+            # The mean of the images' moments: only one of them is in memory at a time.
+            moments = [_moments(images[few[i : i + 1]]) for i in range(len(few))]
+            mean, square = np.mean(moments, axis=0)
+            std = np.sqrt(np.maximum(square - mean**2, 0))
+        else:
+            mean = images.mean((0, 1, 2), dtype=np.float64)
+            std = images.std((0, 1, 2), dtype=np.float64)
+        return mean.astype(np.float32), np.maximum(std.astype(np.float32), np.float32(1e-6))
+
+
+def _moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means of the values and of their squares over all but the last axis."""
+    values = images.astype(np.float64)
+    return values.mean((0, 1, 2)), (values**2).mean((0, 1, 2))
 
 
 def hold_out(dataset: Dataset, fraction: float, seed: int) -> Dataset:

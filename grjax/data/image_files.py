@@ -1,0 +1,98 @@
+"""Images that stay on disk until they are asked for, for data sets that no memory holds."""
+
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from grjax.errors import ConfigError
+
+# Of the shorter side: 224 of 256, the centre crop with which the field evaluates.
+_CROPPED = 0.875
+
+
+class ImageFiles:
+    """Image files, indexed like a uint8 array [N, size, size, 3].
+
+    `images[positions]` decodes: the shorter side is resized to size / 0.875, bilinearly, and the centre is
+    cut out, in RGB. `images.encoded(position)` is a file's content, for random crops in a worker. It pickles
+    to paths, not to pixels.
+
+    Args:
+      root: the folder that the paths are below.
+      paths: of the files, relative to `root`.
+      size: height and width of the decoded images, in pixels.
+    """
+
+    def __init__(self, root: str | os.PathLike[str], paths: Sequence[str] | np.ndarray, size: int):
+        if not 1 <= size <= 4096:
+            raise ConfigError(f"data.image_size: must be in [1, 4096], got {size}")
+        self.root = os.fspath(root)
+        # As bytes: a million str objects would be copied to every worker, at three times the size.
+        self._paths = paths if isinstance(paths, np.ndarray) else np.array([os.fsencode(p) for p in paths])
+        self.size = size
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(N, size, size, 3)."""
+        return (len(self._paths), self.size, self.size, 3)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """uint8."""
+        return np.dtype(np.uint8)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, positions: np.ndarray) -> np.ndarray:
+        """The decoded images at `positions`, integer [B]: uint8 [B, size, size, 3].
+
+        Raises:
+          ConfigError: a file is gone, or does not decode; it names the file.
+        """
+        positions = np.asarray(positions)
+        images = np.empty((len(positions), self.size, self.size, 3), np.uint8)
+        for row, position in enumerate(positions.tolist()):
+            images[row] = self._decode(position)
+        return images
+
+    def take(self, positions: np.ndarray) -> "ImageFiles":
+        """The files at `positions`, in that order, still undecoded."""
+        return ImageFiles(self.root, self._paths[positions], self.size)
+
+    def path(self, position: int) -> Path:
+        """Where the file of an image is."""
+        return Path(self.root, os.fsdecode(self._paths[position]))
+
+    def encoded(self, position: int) -> bytes:
+        """The content of an image's file, as it is.
+
+        Raises:
+          ConfigError: the file cannot be read.
+        """
+        path = self.path(position)
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise ConfigError(f"data.dir: cannot read the image {path}: {error.strerror}") from error
+
+    def _decode(self, position: int) -> np.ndarray:
+        try:
+            with Image.open(io.BytesIO(self.encoded(position))) as opened:
+                image = opened.convert("RGB")
+        except ConfigError:
+            raise
+        except Exception as error:  # Pillow raises half a dozen kinds
+            raise ConfigError(
+                f"data.dir: {self.path(position)} does not decode as an image: {error}; "
+                "replace the file, or take it out of the list"
+            ) from error
+        scale = self.size / _CROPPED / min(image.size)
+        width, height = (max(self.size, round(scale * side)) for side in image.size)
+        left, top = (width - self.size) // 2, (height - self.size) // 2
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+        return np.asarray(image.crop((left, top, left + self.size, top + self.size)))
