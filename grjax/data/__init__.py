@@ -4,14 +4,28 @@ Adding one: write its TFDS builder in a file of its own, with features 'id', 'im
 in `_BUILDERS`.
 """
 
+import tensorflow_datasets as tfds
+
+from grjax.data.cifar import Cifar10, Cifar100, Vehicles10
 from grjax.data.dataset import Dataset, Split, hold_out
 from grjax.data.digits import Digits
+from grjax.data.mnist_family import FashionMnist, Kmnist, Mnist
+from grjax.data.svhn import Svhn
 from grjax.data.tfds_source import read
 from grjax.registry import lookup
 
 __all__ = ["Dataset", "Split", "hold_out", "load", "names"]
 
-_BUILDERS = {"digits": Digits}
+_BUILDERS: dict[str, type[tfds.core.GeneratorBasedBuilder]] = {
+    "cifar10": Cifar10,
+    "cifar100": Cifar100,
+    "digits": Digits,
+    "fashion_mnist": FashionMnist,
+    "kmnist": Kmnist,
+    "mnist": Mnist,
+    "svhn": Svhn,
+    "vehicles10": Vehicles10,
+}
 
 
 def names() -> list[str]:
