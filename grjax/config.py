@@ -25,14 +25,20 @@ def defaults() -> ConfigDict:
         {
             "data": {
                 "name": "digits",
-                "dir": None,  # TFDS's data folder; None: ~/tensorflow_datasets or $TFDS_DATA_DIR
+                # The data set's files, or TFDS's data folder: see grjax.data.load. None: $TFDS_DATA_DIR or
+                # ~/tensorflow_datasets.
+                "dir": None,
+                "image_size": 224,  # of images that lie in files of their own, as Clothing1M's
                 "augmentation": (),  # names of grjax.data.augment, applied in turn
                 "mixing": {"name": "none"},  # of grjax.data.mixing: mixup, cutmix
                 "views": 1,  # of each example in a batch, augmented independently
                 "feed": "auto",  # 'resident' on the devices, 'streaming' from the host; auto: by size
                 "workers": 8,  # threads that load images when streaming
-                "validation_fraction": 0.0,  # of the training examples, held out with clean labels
+                "test_fraction": 0.2,  # of own data that come without a test split
+                "test_seed": 0,
+                "validation_fraction": 0.0,  # of the training examples, held out
                 "validation_seed": 0,
+                "validation_labels": "clean",  # or "noisy": by the same noise as the training labels
             },
             "noise": {"name": "symmetric", "rate": 0.0, "seed": 0},
             "model": {"name": "cnn"},
@@ -107,6 +113,10 @@ def resolve(*layers: Mapping[str, Any] | ConfigDict) -> ConfigDict:
     if not 0 <= merged["data"]["validation_fraction"] < 1:
         raise ConfigError(
             f"data.validation_fraction: must be in [0, 1), got {merged['data']['validation_fraction']}"
+        )
+    if merged["data"]["validation_labels"] not in ("clean", "noisy"):
+        raise ConfigError(
+            f"data.validation_labels: must be 'clean' or 'noisy', got {merged['data']['validation_labels']!r}"
         )
     return ConfigDict(merged).lock()
 

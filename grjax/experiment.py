@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -139,9 +139,14 @@ def create(config: ConfigDict, *, training: bool = True) -> Experiment:
     dataset = data.load(
         config.data.name,
         dir=config.data.dir,
+        image_size=config.data.image_size,
+        test_fraction=config.data.test_fraction,
+        test_seed=config.data.test_seed,
         validation_fraction=config.data.validation_fraction,
         validation_seed=config.data.validation_seed,
     )
+    if config.data.validation_labels == "noisy":
+        dataset = _with_noisy_validation(dataset, corrupt)
     train = dataset.splits["train"]
     if config.batch_size > len(train):
         raise ConfigError(f"batch_size: {config.batch_size} exceeds the {len(train)} training examples")
@@ -235,6 +240,25 @@ def _check_views(config: ConfigDict, mix: mixing.Mixing | None) -> None:
         raise ConfigError(f"{several[0]} and data.mixing: take one of them")
     if several and remembers:
         raise ConfigError(f"{several[0]}: loss {config.loss.name!r} remembers its examples, one view of each")
+
+
+def _with_noisy_validation(dataset: data.Dataset, corrupt: Callable[..., noise.NoisyLabels]) -> data.Dataset:
+    """Gives the validation split noisy labels, and the name 'validation_noisy', which its metrics then bear.
+
+    The noise is that of the training labels: a draw depends on seed and id, not on the split.
+    """
+    if "validation" not in dataset.splits:
+        raise ConfigError(
+            "data.validation_labels: 'noisy' needs a validation split; set data.validation_fraction"
+        )
+    splits = {}
+    for name, split in dataset.splits.items():
+        if name == "validation":
+            name = "validation_noisy"
+            labels = corrupt(split.labels, dataset.num_classes, split.ids).labels
+            split = dataclasses.replace(split, labels=labels)
+        splits[name] = split
+    return dataclasses.replace(dataset, splits=splits)
 
 
 def _largest_divisor(number: int, most: int) -> int:

@@ -1,20 +1,33 @@
 """Data sets, and their registry.
 
-Adding one: write its TFDS builder in a file of its own, with features 'id', 'image' and 'label', and name it
-in `_BUILDERS`.
+Adding one: write it in a file of its own, and name it in one of the tables below: a TFDS builder with
+features 'id', 'image' and 'label', or a function that reads a folder in the layout of the data set's authors.
 """
+
+from collections.abc import Callable
+from pathlib import Path
 
 import tensorflow_datasets as tfds
 
+from grjax.data import own
+from grjax.data.animal10n import animal10n
 from grjax.data.cifar import Cifar10, Cifar100, Vehicles10
-from grjax.data.dataset import Dataset, Split, hold_out
+from grjax.data.clothing1m import clothing1m, clothing1m_clean
+from grjax.data.dataset import Dataset, Split
 from grjax.data.digits import Digits
+from grjax.data.food101n import food101n
+from grjax.data.image_files import ImageFiles
 from grjax.data.mnist_family import FashionMnist, Kmnist, Mnist
+from grjax.data.own import from_arrays
+from grjax.data.prepared import from_prepared, is_prepared
+from grjax.data.splits import hold_out
 from grjax.data.svhn import Svhn
 from grjax.data.tfds_source import read
+from grjax.data.webvision import mini_webvision
+from grjax.errors import ConfigError
 from grjax.registry import lookup
 
-__all__ = ["Dataset", "Split", "hold_out", "load", "names"]
+__all__ = ["Dataset", "ImageFiles", "Split", "from_arrays", "hold_out", "load", "names"]
 
 _BUILDERS: dict[str, type[tfds.core.GeneratorBasedBuilder]] = {
     "cifar10": Cifar10,
@@ -26,32 +39,77 @@ _BUILDERS: dict[str, type[tfds.core.GeneratorBasedBuilder]] = {
     "svhn": Svhn,
     "vehicles10": Vehicles10,
 }
+# Folders of image files: (path, image_size) -> Dataset.
+_FOLDERS: dict[str, Callable[[Path, int], Dataset]] = {
+    "animal10n": animal10n,
+    "clothing1m": clothing1m,
+    "clothing1m_clean": clothing1m_clean,
+    "food101n": food101n,
+    "mini_webvision": mini_webvision,
+}
+# Data of the user: (path, image_size, test_fraction, test_seed) -> Dataset.
+_OWN: dict[str, Callable[[Path, int, float, int], Dataset]] = {
+    "csv": own.from_csv,
+    "folder": own.from_folder,
+    "npz": own.from_npz,
+}
 
 
 def names() -> list[str]:
     """The registered data sets."""
-    return sorted(_BUILDERS)
+    return sorted(_BUILDERS | _FOLDERS | _OWN)
 
 
 def load(
     name: str,
     *,
     dir: str | None = None,
+    image_size: int = 224,
+    test_fraction: float = 0.2,
+    test_seed: int = 0,
     validation_fraction: float = 0.0,
     validation_seed: int = 0,
 ) -> Dataset:
-    """Loads a data set into memory, with clean labels.
+    """Loads a data set, with its labels before any noise of ours.
+
+    What `dir` is depends on the data set:
+      - prepared by TFDS (cifar10, ..., see docs/data.md): the files as they are distributed, an archive or a
+        folder in or just below which they lie; they are verified, and prepared in TFDS's default data folder,
+        $TFDS_DATA_DIR or ~/tensorflow_datasets. If it holds no such files, it is TFDS's data folder itself.
+        Data that are not prepared there are looked for in its downloads/manual, then downloaded.
+      - folders of images (clothing1m, ...): the folder, in the layout of the data set's authors.
+      - 'npz', 'csv', 'folder': the file or folder of your own data, see `grjax.data.own`.
+      - any other name: TFDS's data folder, in which a data set of that name lies prepared.
 
     Args:
-      name: one of `names()`.
-      dir: TFDS's data folder; None: ~/tensorflow_datasets or $TFDS_DATA_DIR. Prepared there if absent.
+      name: one of `names()`, or that of a data set that TFDS has prepared.
+      dir: see above; None: TFDS's default.
+      image_size: to which images in files of their own are brought; others keep their size.
+      test_fraction: of each class, for own data that come without a test split.
+      test_seed: of that choice.
       validation_fraction: of the training examples of each class to hold out as split 'validation'; 0: none.
       validation_seed: of that choice.
 
     Raises:
       ConfigError: unknown name, an unusable `dir`, or a fraction or seed out of range.
     """
-    dataset = read(lookup("data.name", _BUILDERS, name), dir)
+    dataset = _load(name, dir, image_size, test_fraction, test_seed)
     if validation_fraction == 0:
         return dataset
     return hold_out(dataset, validation_fraction, validation_seed)
+
+
+def _load(name: str, dir: str | None, image_size: int, test_fraction: float, test_seed: int) -> Dataset:
+    if name in _BUILDERS:
+        return read(_BUILDERS[name], dir)
+    if name not in _FOLDERS | _OWN and is_prepared(name, dir):
+        return from_prepared(name, dir, image_size, test_fraction, test_seed)
+    lookup("data.name", {**_BUILDERS, **_FOLDERS, **_OWN}, name)
+    if dir is None:
+        raise ConfigError(f"data.dir: must say where the files of {name!r} are, got None")
+    path = Path(dir).expanduser()
+    if not path.exists():
+        raise ConfigError(f"data.dir: {path} does not exist; it must be where the files of {name!r} are")
+    if name in _OWN:
+        return _OWN[name](path, image_size, test_fraction, test_seed)
+    return _FOLDERS[name](path, image_size)

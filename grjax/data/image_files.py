@@ -17,9 +17,9 @@ _CROPPED = 0.875
 class ImageFiles:
     """Image files, indexed like a uint8 array [N, size, size, 3].
 
-    `images[positions]` decodes: the shorter side is resized to size / 0.875, bilinearly, and the centre is
-    cut out, in RGB. `images.encoded(position)` is a file's content, for random crops in a worker. It pickles
-    to paths, not to pixels.
+    `images[positions]` decodes, in RGB, and brings to size what has another, see `fit`.
+    `images.encoded(position)` is a file's content, for random crops in a worker. It pickles to paths, not to
+    pixels.
 
     Args:
       root: the folder that the paths are below.
@@ -91,8 +91,18 @@ class ImageFiles:
                 f"data.dir: {self.path(position)} does not decode as an image: {error}; "
                 "replace the file, or take it out of the list"
             ) from error
-        scale = self.size / _CROPPED / min(image.size)
-        width, height = (max(self.size, round(scale * side)) for side in image.size)
-        left, top = (width - self.size) // 2, (height - self.size) // 2
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-        return np.asarray(image.crop((left, top, left + self.size, top + self.size)))
+        return fit(image, self.size)
+
+
+def fit(image: Image.Image, size: int) -> np.ndarray:
+    """An image as uint8 [size, size, channels]; one of that size stays as it is.
+
+    Otherwise the shorter side is resized to size / 0.875, bilinearly, and the centre is cut out.
+    """
+    if image.size == (size, size):
+        return np.asarray(image)
+    scale = size / _CROPPED / min(image.size)
+    width, height = (max(size, round(scale * side)) for side in image.size)
+    left, top = (width - size) // 2, (height - size) // 2
+    image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image.crop((left, top, left + size, top + size)))

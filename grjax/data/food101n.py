@@ -1,0 +1,60 @@
+"""Food-101N: photographs of 101 dishes from the web, with the clean test images of Food-101."""
+
+from pathlib import Path
+
+from grjax.data.dataset import Dataset
+from grjax.data.image_lists import read_lines, split_of_files
+from grjax.errors import ConfigError
+
+
+def food101n(path: Path, image_size: int) -> Dataset:
+    """Food-101N for training, Food-101 for the test, as its authors do: 101 classes, noisy training labels.
+
+    `path` holds Food-101N_release/ (images/, meta/classes.txt, meta/imagelist.tsv, meta/verified_val.tsv) and
+    food-101/ (images/, meta/test.txt), as they are distributed. The images of verified_val.tsv that people
+    found to be labelled rightly are split 'validation'; none of its images is left in the training split.
+
+    An example's id is its position in the list that it is taken from.
+
+    Source: K.-H. Lee et al., CleanNet, arXiv:1711.07131, 2018; L. Bossard et al., Food-101, ECCV 2014.
+    """
+    noisy, clean = path / "Food-101N_release", path / "food-101"
+    classes = sorted(_without_header(noisy / "meta" / "classes.txt"))
+    numbers = {name: number for number, name in enumerate(classes)}
+
+    def label(listed: Path, key: str) -> int:
+        name = key.partition("/")[0]
+        if name not in numbers:
+            raise ConfigError(f"data.dir: {listed}: {key!r} is of none of the classes of classes.txt")
+        return numbers[name]
+
+    verified = noisy / "meta" / "verified_val.tsv"
+    correct: dict[str, bool] = {}
+    for line in _without_header(verified):
+        key, _, mark = line.partition("\t")
+        if mark not in ("0", "1"):
+            raise ConfigError(f"data.dir: {verified}: must have 0 or 1 after each image, got {line!r}")
+        correct[key] = mark == "1"
+
+    lists = {
+        "train": (noisy, noisy / "meta" / "imagelist.tsv", ""),
+        "validation": (noisy, verified, ""),
+        "test": (clean, clean / "meta" / "test.txt", ".jpg"),
+    }
+    splits = {}
+    for split, (root, listed, ending) in lists.items():
+        keys = _without_header(listed)
+        if split == "train":
+            keys = [key for key in keys if key not in correct]
+        elif split == "validation":
+            keys = [key for key, is_correct in correct.items() if is_correct]
+        labels = [label(listed, key) for key in keys]
+        splits[split] = split_of_files(
+            root, [f"images/{key}{ending}" for key in keys], labels, image_size, listed.name
+        )
+    return Dataset("food101n", tuple(classes), splits)
+
+
+def _without_header(path: Path) -> list[str]:
+    """The lines of a list of Food-101N; the first names the columns."""
+    return [line for line in read_lines(path) if not line.startswith("class_name")]

@@ -1,0 +1,206 @@
+"""Data of your own: arrays, an .npz file, a folder for each class, or a CSV file beside images."""
+
+import csv
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+from PIL import Image
+
+from grjax.data.dataset import Dataset, Images, Split
+from grjax.data.image_files import ImageFiles
+from grjax.data.image_lists import check_files
+from grjax.data.splits import split_off_test
+from grjax.errors import ConfigError
+
+
+def from_arrays(
+    images: ArrayLike | ImageFiles,
+    labels: ArrayLike,
+    *,
+    test: tuple[ArrayLike | ImageFiles, ArrayLike] | None = None,
+    ids: ArrayLike | None = None,
+    test_ids: ArrayLike | None = None,
+    class_names: Sequence[str] | None = None,
+    name: str = "own",
+    test_fraction: float = 0.2,
+    test_seed: int = 0,
+) -> Dataset:
+    """A data set from arrays in memory.
+
+    Args:
+      images: uint8 [N, height, width, channels] or [N, height, width].
+      labels: integers [N] in [0, C), or the names of the classes.
+      test: images and labels of the test split; None: a stratified part of the examples, which keep their
+        ids.
+      ids: of the examples, distinct integers [N] >= 0; None: 0..N-1. Noise is drawn for an id: it stays with
+        an example in whichever order, or part of the data, that comes.
+      test_ids: of the examples of `test`.
+      class_names: in the order of the labels; None: '0', '1', ..., or the names found, sorted.
+      name: of the data set.
+      test_fraction: of each class, where `test` is None.
+      test_seed: of that choice.
+
+    Raises:
+      ConfigError: what the arguments must be, or one of another length.
+
+    Example:
+      >>> import numpy as np
+      >>> from grjax import data
+      >>> dataset = data.from_arrays(np.zeros((10, 8, 8), np.uint8), ['cat', 'dog'] * 5)
+      >>> dataset.class_names, len(dataset.splits['train']), len(dataset.splits['test'])
+      (('cat', 'dog'), 8, 2)
+    """
+    labels = np.asarray(labels)
+    test_labels = None if test is None else np.asarray(test[1])
+    names = class_names or _class_names(labels if test_labels is None else np.append(labels, test_labels))
+    train = _split("train", images, labels, ids, names)
+    if test is None:
+        splits = split_off_test(train, test_fraction, test_seed)
+    else:
+        splits = {"train": train, "test": _split("test", test[0], test[1], test_ids, names)}
+    return Dataset(name, tuple(map(str, names)), splits)
+
+
+def from_npz(path: Path, image_size: int, test_fraction: float, test_seed: int) -> Dataset:
+    """An .npz file with arrays named as the arguments of `from_arrays`.
+
+    `images` and `labels`; optionally `ids`, `class_names`, and `test_images`, `test_labels`, `test_ids`.
+    Images in an .npz have their size, `image_size` is not used.
+    """
+    known = {"images", "labels", "ids", "class_names", "test_images", "test_labels", "test_ids"}
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+            arrays = {key: stored[key] for key in stored.files}
+    except Exception as error:  # damage shows as whatever the part that was hit raises
+        raise ConfigError(f"data.dir: {path} cannot be read as .npz: {error}") from error
+    needed = {"images", "labels"} | ({"test_images", "test_labels"} if "test_images" in arrays else set())
+    if not needed <= arrays.keys() <= known:
+        raise ConfigError(
+            f"data.dir: {path} must hold {', '.join(sorted(needed))} and may hold "
+            f"{', '.join(sorted(known - needed))}; it holds {', '.join(sorted(arrays))}"
+        )
+    return from_arrays(
+        arrays["images"],
+        arrays["labels"],
+        test=(arrays["test_images"], arrays["test_labels"]) if "test_images" in arrays else None,
+        ids=arrays.get("ids"),
+        test_ids=arrays.get("test_ids"),
+        class_names=arrays["class_names"].tolist() if "class_names" in arrays else None,
+        name=path.stem,
+        test_fraction=test_fraction,
+        test_seed=test_seed,
+    )
+
+
+def from_folder(path: Path, image_size: int, test_fraction: float, test_seed: int) -> Dataset:
+    """A folder of images for each class, below `path` or below its 'train' and 'test'.
+
+    Classes are sorted by name, and so are the files of a split: an example's id is its place there.
+    """
+    given = (path / "train").is_dir() and (path / "test").is_dir()
+    roots = [path / "train", path / "test"] if given else [path]
+    trees = [_tree(root) for root in roots]
+    files = [ImageFiles(root, list(tree), image_size) for root, tree in zip(roots, trees, strict=True)]
+    labels = [list(tree.values()) for tree in trees]
+    return from_arrays(
+        files[0],
+        labels[0],
+        test=(files[1], labels[1]) if given else None,
+        name=path.name,
+        test_fraction=test_fraction,
+        test_seed=test_seed,
+    )
+
+
+def from_csv(path: Path, image_size: int, test_fraction: float, test_seed: int) -> Dataset:
+    """A CSV file with columns 'image' and 'label', and optionally 'split' ('train' or 'test') and 'id'.
+
+    Paths of images are relative to the file. Labels that are all whole numbers are the classes' numbers,
+    others their names. Without ids, an example's id is the number of its row, from 0.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"data.dir: {path} cannot be read as CSV: {error}") from error
+    columns = set(rows[0]) if rows else set()
+    if not {"image", "label"} <= columns:
+        raise ConfigError(f"data.dir: {path} must have rows with columns 'image' and 'label'")
+    incomplete = [number for number, row in enumerate(rows) if None in row.values() or None in row]
+    if incomplete:
+        raise ConfigError(f"data.dir: {path}, row {incomplete[0]}: must have {len(columns)} values")
+    splits = np.array([row.get("split", "train") for row in rows])
+    unknown = sorted(set(splits) - {"train", "test"})
+    if unknown:
+        raise ConfigError(f"data.dir: {path}: split must be 'train' or 'test', got {unknown[0]!r}")
+    names, labels = [row["image"] for row in rows], np.array([row["label"] for row in rows])
+    try:
+        ids = np.array([int(row.get("id", number)) for number, row in enumerate(rows)])
+    except ValueError as error:
+        raise ConfigError(f"data.dir: {path}: id must be a whole number: {error}") from error
+    check_files(path.parent, names, path.name)
+    if all(label.isdecimal() for label in labels.tolist()):
+        labels = labels.astype(np.int64)
+    images, train, test = ImageFiles(path.parent, names, image_size), splits == "train", splits == "test"
+    return from_arrays(
+        images.take(np.flatnonzero(train)),
+        labels[train],
+        test=(images.take(np.flatnonzero(test)), labels[test]) if test.any() else None,
+        ids=ids[train],
+        test_ids=ids[test],
+        name=path.stem,
+        test_fraction=test_fraction,
+        test_seed=test_seed,
+    )
+
+
+def _class_names(labels: np.ndarray) -> list[str]:
+    if np.issubdtype(labels.dtype, np.integer):
+        return [str(label) for label in range(int(labels.max(initial=-1)) + 1)]
+    return sorted(set(labels.tolist()))
+
+
+def _split(
+    split: str,
+    images: ArrayLike | ImageFiles,
+    labels: ArrayLike,
+    ids: ArrayLike | None,
+    class_names: Sequence[str],
+) -> Split:
+    """Arrays as `Dataset` wants them; it checks the rest."""
+    labels = np.asarray(labels)
+    if labels.ndim != 1:
+        raise ConfigError(f"{split} labels: must be [N], got {list(labels.shape)}")
+    if labels.dtype.kind in "US":
+        positions = {name: position for position, name in enumerate(class_names)}
+        unknown = sorted(set(labels.tolist()) - positions.keys())
+        if unknown:
+            raise ConfigError(f"{split} labels: {unknown[0]!r} is none of the classes {list(class_names)}")
+        labels = np.array([positions[name] for name in labels.tolist()])
+    elif labels.dtype.kind not in "iu":
+        raise ConfigError(f"{split} labels: must be integers or names of classes, got {labels.dtype}")
+    chosen: Images = images if isinstance(images, ImageFiles) else np.asarray(images)
+    if isinstance(chosen, np.ndarray) and chosen.ndim == 3:
+        chosen = chosen[..., None]
+    ids = np.arange(len(labels)) if ids is None else np.asarray(ids)
+    if ids.ndim != 1 or ids.dtype.kind not in "iu" or (ids < 0).any():
+        raise ConfigError(f"{split} ids: must be integers [N] >= 0, got {ids.dtype} {list(ids.shape)}")
+    return Split(chosen, labels.astype(np.int32), ids.astype(np.int64))
+
+
+def _tree(root: Path) -> dict[str, str]:
+    """The classes of the images below the folders of `root`, by their paths relative to it, sorted."""
+    if not root.is_dir():
+        raise ConfigError(f"data.dir: {root} must be a folder that holds a folder of images for each class")
+    endings = tuple(Image.registered_extensions())
+    found: dict[str, str] = {}
+    for folder in (entry for entry in root.iterdir() if entry.is_dir()):
+        for below, _, files in os.walk(folder):
+            at = os.path.relpath(below, root)
+            found |= {os.path.join(at, file): folder.name for file in files if file.lower().endswith(endings)}
+    if not found:
+        raise ConfigError(f"data.dir: {root} must hold a folder of images for each class, it holds none")
+    return dict(sorted(found.items()))
