@@ -15,9 +15,9 @@ _CLASS_NAMES = (
 def clothing1m(path: Path, image_size: int) -> Dataset:
     """Clothing1M in the layout of its authors: 14 classes, noisy training labels, clean validation and test.
 
-    `path` holds images/ and, beside it or in annotations/, for SPLIT noisy_train, clean_val and clean_test the
-    lists SPLIT_key_list.txt with noisy_label_kv.txt and clean_label_kv.txt, or SPLIT_kv.txt with paths and
-    labels in one.
+    `path` holds images/ and, beside it or in annotations/, for SPLIT noisy_train, clean_val and clean_test
+    the lists SPLIT_key_list.txt with noisy_label_kv.txt and clean_label_kv.txt, or SPLIT_kv.txt with paths
+    and labels in one.
 
     An example's id is its position in the list of its split. The 50,000 images with clean training labels are
     `clothing1m_clean`'s.

@@ -39,11 +39,11 @@ def from_prepared(
     features = builder.info.features
     if "image" not in features or not isinstance(features.get("label"), tfds.features.ClassLabel):
         raise ConfigError(
-            f"data.name: {name!r} must have features 'image' and 'label', a class; it has {', '.join(features)}"
+            f"data.name: {name!r} must have an 'image' and a class as 'label', it has {', '.join(features)}"
         )
     if builder.info.file_format is not tfds.core.FileFormat.ARRAY_RECORD:
         raise ConfigError(
-            f"data.name: {name!r} is stored as {builder.info.file_format.value}, which TensorFlow alone reads; "
+            f"data.name: {name!r} is stored as {builder.info.file_format.value}, which needs TensorFlow; "
             f"where that is installed, convert it: tfds convert_format --root_data_dir={root} "
             "--out_file_format=array_record"
         )
