@@ -35,8 +35,8 @@ def from_arrays(
       labels: integers [N] in [0, C), or the names of the classes.
       test: images and labels of the test split; None: a stratified part of the examples, which keep their
         ids.
-      ids: of the examples, distinct integers [N] >= 0; None: 0..N-1. Noise is drawn for an id: it stays with
-        an example in whichever order, or part of the data, that comes.
+      ids: of the examples, distinct integers [N] >= 0; None: 0..N-1. The examples of a split are sorted by
+        them, and noise is drawn for an id: it stays with an example however the data come.
       test_ids: of the examples of `test`.
       class_names: in the order of the labels; None: '0', '1', ..., or the names found, sorted.
       name: of the data set.
@@ -54,8 +54,7 @@ def from_arrays(
       (('cat', 'dog'), 8, 2)
     """
     labels = np.asarray(labels)
-    test_labels = None if test is None else np.asarray(test[1])
-    names = class_names or _class_names(labels if test_labels is None else np.append(labels, test_labels))
+    names = class_names or _class_names(labels if test is None else np.append(labels, np.asarray(test[1])))
     train = _split("train", images, labels, ids, names)
     if test is None:
         splits = split_off_test(train, test_fraction, test_seed)
@@ -133,7 +132,7 @@ def from_csv(path: Path, image_size: int, test_fraction: float, test_seed: int) 
     if incomplete:
         raise ConfigError(f"data.dir: {path}, row {incomplete[0]}: must have {len(columns)} values")
     splits = np.array([row.get("split", "train") for row in rows])
-    unknown = sorted(set(splits) - {"train", "test"})
+    unknown = sorted(set(splits.tolist()) - {"train", "test"})
     if unknown:
         raise ConfigError(f"data.dir: {path}: split must be 'train' or 'test', got {unknown[0]!r}")
     names, labels = [row["image"] for row in rows], np.array([row["label"] for row in rows])
@@ -188,7 +187,14 @@ def _split(
     ids = np.arange(len(labels)) if ids is None else np.asarray(ids)
     if ids.ndim != 1 or ids.dtype.kind not in "iu" or (ids < 0).any():
         raise ConfigError(f"{split} ids: must be integers [N] >= 0, got {ids.dtype} {list(ids.shape)}")
-    return Split(chosen, labels.astype(np.int32), ids.astype(np.int64))
+    if not len(chosen) == len(labels) == len(ids):
+        raise ConfigError(
+            f"{split}: {len(chosen)} images, {len(labels)} labels, {len(ids)} ids; the numbers must be equal"
+        )
+    if isinstance(chosen, np.ndarray) and chosen.dtype != np.uint8:
+        raise ConfigError(f"{split} images: must be uint8, of values 0..255, got {chosen.dtype}")
+    given = Split(chosen, labels.astype(np.int32), ids.astype(np.int64))
+    return given if (np.diff(ids) > 0).all() else given.take(np.argsort(ids, kind="stable"))
 
 
 def _tree(root: Path) -> dict[str, str]:

@@ -37,7 +37,8 @@ def from_prepared(
     except Exception as error:  # damaged metadata fail deep inside
         raise ConfigError(f"data.name: {root / name} is no data set of TFDS: {error}") from error
     features = builder.info.features
-    if "image" not in features or not isinstance(features.get("label"), tfds.features.ClassLabel):
+    is_class = "label" in features and isinstance(features["label"], tfds.features.ClassLabel)
+    if "image" not in features or not is_class:
         raise ConfigError(
             f"data.name: {name!r} must have an 'image' and a class as 'label', it has {', '.join(features)}"
         )
