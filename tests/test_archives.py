@@ -110,13 +110,15 @@ def mat_files():
     return files
 
 
-def small(builder, files, num_examples=SIZES):
+def small(builder, files, num_examples=SIZES, digest="md5"):
     """The distribution of a builder with the checksums of these files, {layout: {member: content}}."""
     layouts = []
     for layout in builder.DISTRIBUTION.layouts:
         contents = files.get(layout.name, {})
         members = {
-            name: (f"md5:{hashlib.md5(contents[name]).hexdigest()}",) if name in contents and digests else ()
+            name: (f"{digest}:{hashlib.new(digest, contents[name]).hexdigest()}",)
+            if name in contents and digests
+            else ()
             for name, digests in layout.members.items()
         }
         layouts.append(dataclasses.replace(layout, members=members))
@@ -419,6 +421,16 @@ def test_mnist_and_fashion_mnist_are_never_taken_for_each_other(tmp_path, tfds_d
         FashionMnist, str(other), small(FashionMnist, {"idx": {n: corrupt(c) for n, c in files.items()}})
     )
     assert (one.splits["train"].images != two.splits["train"].images).any()
+
+
+def test_unpacked_files_of_another_data_set_are_not_kmnists(tmp_path, tfds_dir, monkeypatch):
+    files = idx_files()
+    monkeypatch.setattr(FashionMnist, "DISTRIBUTION", small(FashionMnist, {"idx": files}, digest="sha256"))
+    folder = write(tmp_path / "given", files)
+    with pytest.raises(
+        ConfigError, match=r"is not 'kmnist': train-images-idx3-ubyte is that of 'fashion_mnist'"
+    ):
+        read(Kmnist, str(folder), small(Kmnist, {}))
 
 
 def idx(*header, content):
