@@ -154,10 +154,7 @@ def _members_of_archive(source: Source) -> Iterator[tuple[Path, str, bytes]]:
                 member = os.path.basename(entry.name)
                 file = archive.extractfile(entry) if member in source.layout.members else None
                 if file is not None:
-                    content = file.read()
-                    if len(content) != entry.size:
-                        raise EOFError(f"{member} ends early")
-                    yield path, member, content
+                    yield path, member, file.read()
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise ConfigError(f"data.dir: the archive {path} is damaged or truncated: {error}") from error
 
