@@ -338,6 +338,23 @@ def test_a_server_that_never_answers_is_not_waited_for(monkeypatch):
         assert "localhost" in source_builder._unreachable(f"http://localhost:{silent.server_port}/file")
 
 
+@pytest.mark.parametrize(("status", "reachable"), [(200, True), (403, True), (405, True), (503, False)])
+def test_a_server_that_only_dislikes_to_be_asked_is_reachable(status, reachable):
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("localhost", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        reason = source_builder._unreachable(f"http://localhost:{server.server_port}/file")
+        server.shutdown()
+    assert (reason == "") is reachable
+
+
 def corrupt(content):
     return content[:-1] + bytes([content[-1] ^ 1])
 

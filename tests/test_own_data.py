@@ -175,7 +175,8 @@ def csv_of(tmp_path, header, rows):
 
 def test_csv(tmp_path):
     rows = [
-        f"{90 - n},pictures/{n}.png,{'xyz'[LABELS[n]]},{'test' if n > 14 else 'train'}" for n in range(20)
+        f"{90 - n},pictures{'/' * (1 + n % 2)}{n}.png,{'xyz'[LABELS[n]]},{'test' if n > 14 else 'train'}"
+        for n in range(20)
     ]
     dataset = data.load("csv", dir=csv_of(tmp_path, "id,image,label,split", rows), image_size=8)
     assert dataset.class_names == ("x", "y", "z")

@@ -35,13 +35,13 @@ def split_of_files(
 
 def check_files(root: Path, paths: Sequence[str], listed_in: str) -> None:
     """Raises `ConfigError` if files are missing. It lists each folder once, and looks at no single file."""
-    present: set[str] = set()
+    present: dict[str, set[str]] = {}
     for folder in {os.path.dirname(path) for path in paths}:
         try:
-            present.update(os.path.join(folder, name) for name in os.listdir(root / folder))
+            present[folder] = set(os.listdir(root / folder))
         except OSError:
-            continue  # its files are missing, and are reported so
-    missing = [path for path in paths if path not in present]
+            present[folder] = set()  # its files are missing, and are reported so
+    missing = [path for path in paths if os.path.basename(path) not in present[os.path.dirname(path)]]
     if missing:
         raise ConfigError(
             f"data.dir: {len(missing)} of the {len(paths)} images that {listed_in} lists are not in {root}, "

@@ -108,7 +108,7 @@ def from_folder(path: Path, image_size: int, test_fraction: float, test_seed: in
         files[0],
         labels[0],
         test=(files[1], labels[1]) if given else None,
-        name=path.name,
+        name=path.resolve().name,
         test_fraction=test_fraction,
         test_seed=test_seed,
     )

@@ -163,6 +163,9 @@ def _unreachable(url: str) -> str:
             urllib.request.urlopen(request, timeout=_SECONDS_TO_ANSWER).close()
             reason[0] = ""
         except (OSError, ValueError) as error:
+            if isinstance(error, urllib.error.HTTPError) and error.code < 500:
+                reason[0] = ""  # it answers, if only to say that it does not like to be asked so
+                return
             reason[0] = f"{urllib.parse.urlsplit(url).hostname}: {error}"
 
     # In a thread: looking up a name takes no timeout.
