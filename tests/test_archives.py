@@ -415,7 +415,10 @@ def test_a_file_that_is_something_else_is_refused(tmp_path, tfds_dir):
     (tmp_path / "notes.txt").write_text("no archive")
     with pytest.raises(ConfigError, match=r"data\.dir: .*notes\.txt is no archive, or a truncated one"):
         data.load("cifar100", dir=str(tmp_path / "notes.txt"))
-    with pytest.raises(ConfigError, match=r"data\.dir: .*notes\.txt is none of them; 'mnist' takes one of"):
+    with pytest.raises(
+        ConfigError,
+        match=r"data\.dir: .*notes\.txt is none of its files; 'mnist' takes mnist\.npz, or a folder",
+    ):
         data.load("mnist", dir=str(tmp_path / "notes.txt"))
 
 

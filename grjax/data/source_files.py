@@ -59,6 +59,14 @@ class Distribution:
     layouts: tuple[Layout, ...]
     num_examples: Mapping[str, int]
 
+    @property
+    def single_files(self) -> list[str]:
+        """The files that hold all of the data set by themselves: an archive, or a layout's only member."""
+        names: list[str] = []
+        for layout in self.layouts:
+            names += layout.archives or (layout.members if len(layout.members) == 1 else ())
+        return names
+
 
 @dataclasses.dataclass(frozen=True)
 class Source:

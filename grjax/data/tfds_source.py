@@ -66,10 +66,10 @@ def _options(
         if not (path / builder_class.name / str(builder_class.VERSION)).exists():
             source = source_files.find(path, distribution)
         if source is None and (path.is_file() or _ARCHIVE.search(path.name)):
-            files = [name for each in distribution.layouts for name in each.archives or each.members]
+            folder = f"a folder with {', '.join(distribution.layouts[0].members)}"
             raise ConfigError(
-                f"data.dir: {path} {'is none of them' if path.exists() else 'does not exist'}; "
-                f"{builder_class.name!r} takes one of {', '.join(files)}, or a folder that holds it"
+                f"data.dir: {path} {'is none of its files' if path.exists() else 'does not exist'}; "
+                f"{builder_class.name!r} takes {', or '.join([*distribution.single_files, folder])}"
             )
     data_dir = dir if source is None else None
     return {"source": source, "distribution": distribution, "data_dir": data_dir, "file_format": _FORMAT}
