@@ -1,23 +1,118 @@
 """Models of label noise, and their registry.
 
-A noise model is a function (clean labels [N], num_classes, ids [N], *, rate, seed, ...) -> noisy labels [N],
-a pure function of its arguments in which each example's draw depends on its id and not on its position.
-Adding one: write it so, state its convention in the docstring, and name it in `_MODELS`.
+A noise model is a function (clean labels [N], num_classes, ids [N], *, seed, ...) -> noisy labels [N], a
+pure function of its arguments in which each example's draw depends on its id and not on its position. One
+that needs the images takes them as `images`, after the ids. Adding one: write it so, state its convention in
+the docstring, and name it in `_MODELS`; where its transition matrix is known, name that in `_TRANSITIONS`.
+
+What is no relabelling has its own place: `grjax.noise.imbalance` and `grjax.noise.open_set`.
 """
 
-from collections.abc import Callable
+import functools
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from grjax.errors import ConfigError
+from grjax.noise import cifar100, class_map, matrix
+from grjax.noise.cifar100 import (
+    LegacyNoiseWarning,
+    asymmetric_cifar100_block_legacy,
+    asymmetric_cifar100_next,
+    asymmetric_cifar100_swap,
+)
+from grjax.noise.class_map import asymmetric_cifar10, asymmetric_fashion_mnist, asymmetric_mnist, pair_flip
+from grjax.noise.compose import BoundModel, compose
+from grjax.noise.human import cifar10_n, cifar100_n
+from grjax.noise.instance import instance_dependent
+from grjax.noise.label_file import label_file
+from grjax.noise.matrix import transition_matrix
 from grjax.noise.noisy_labels import NoisyLabels
-from grjax.noise.symmetric import symmetric
+from grjax.noise.scores import score_based
+from grjax.noise.symmetric import (
+    excluding_transition,
+    including_transition,
+    symmetric,
+    symmetric_exact_global,
+    symmetric_exact_per_class,
+    symmetric_exact_transition,
+    symmetric_including_true,
+    uniform_mix,
+)
 from grjax.registry import check_options, lookup
 
-__all__ = ["NoisyLabels", "create", "names", "symmetric"]
+__all__ = [
+    "LegacyNoiseWarning",
+    "NoisyLabels",
+    "asymmetric_cifar10",
+    "asymmetric_cifar100_block_legacy",
+    "asymmetric_cifar100_next",
+    "asymmetric_cifar100_swap",
+    "asymmetric_fashion_mnist",
+    "asymmetric_mnist",
+    "cifar10_n",
+    "cifar100_n",
+    "compose",
+    "create",
+    "instance_dependent",
+    "label_file",
+    "names",
+    "pair_flip",
+    "score_based",
+    "symmetric",
+    "symmetric_exact_global",
+    "symmetric_exact_per_class",
+    "symmetric_exact_transition",
+    "symmetric_including_true",
+    "transition",
+    "transition_matrix",
+    "uniform_mix",
+]
 
-_MODELS: dict[str, Callable[..., np.ndarray]] = {"symmetric": symmetric}
+_MODELS: dict[str, Callable[..., np.ndarray]] = {
+    "asymmetric_cifar10": asymmetric_cifar10,
+    "asymmetric_cifar100_block_legacy": asymmetric_cifar100_block_legacy,
+    "asymmetric_cifar100_next": asymmetric_cifar100_next,
+    "asymmetric_cifar100_swap": asymmetric_cifar100_swap,
+    "asymmetric_fashion_mnist": asymmetric_fashion_mnist,
+    "asymmetric_mnist": asymmetric_mnist,
+    "cifar10_n": cifar10_n,
+    "cifar100_n": cifar100_n,
+    "compose": compose,
+    "file": label_file,
+    "instance_dependent": instance_dependent,
+    "pair_flip": pair_flip,
+    "score_based": score_based,
+    "symmetric": symmetric,
+    "symmetric_exact_global": symmetric_exact_global,
+    "symmetric_exact_per_class": symmetric_exact_per_class,
+    "symmetric_exact_transition": symmetric_exact_transition,
+    "symmetric_including_true": symmetric_including_true,
+    "transition_matrix": transition_matrix,
+    "uniform_mix": uniform_mix,
+}
+
+# Functions (num_classes, *, ...) -> T [C, C] of those options of the model that T depends on.
+_TRANSITIONS: dict[str, Callable[..., np.ndarray]] = {
+    "asymmetric_cifar10": class_map.cifar10_transition,
+    "asymmetric_cifar100_block_legacy": cifar100.block_transition,
+    "asymmetric_cifar100_next": cifar100.next_transition,
+    "asymmetric_cifar100_swap": cifar100.swap_transition,
+    "asymmetric_fashion_mnist": class_map.fashion_mnist_transition,
+    "asymmetric_mnist": class_map.mnist_transition,
+    "pair_flip": class_map.pair_flip_transition,
+    "symmetric": excluding_transition,
+    "symmetric_exact_global": excluding_transition,
+    "symmetric_exact_per_class": excluding_transition,
+    "symmetric_exact_transition": excluding_transition,
+    "symmetric_including_true": including_transition,
+    "transition_matrix": matrix.declared_transition,
+    "uniform_mix": including_transition,
+}
+
+_SUPPLIED = ("labels", "num_classes", "ids", "images")  # what the library passes itself
 
 
 def names() -> list[str]:
@@ -31,16 +126,16 @@ def create(name: str, *, seed: int = 0, **options: Any) -> Callable[..., NoisyLa
     Args:
       name: one of `names()`.
       seed: seed of the noise draw, >= 0, independent of every other seed of a run.
-      **options: keywords of the model, checked against its signature; among them
+      **options: keywords of the model, checked against its signature; among them of most
         rate: nominal noise rate, in [0, 1]; what it means is said in the model's docstring.
 
     Returns:
-      A function (labels, num_classes, ids=None) -> `NoisyLabels`. `labels`: integer [N] in
-      [0, num_classes). `ids`: integer [N], by default 0..N-1.
+      A function (labels, num_classes, ids=None, images=None) -> `NoisyLabels`. `labels`: integer [N] in
+      [0, num_classes). `ids`: integer [N], by default 0..N-1. `images`: [N, ...], where a model needs them.
 
     Raises:
       ConfigError: unknown name or option, or a rate or seed out of range; the returned function raises
-        it for unusable labels or ids.
+        it for unusable labels, ids or images, and for options that do not fit them.
 
     Example:
       >>> import numpy as np
@@ -50,16 +145,13 @@ def create(name: str, *, seed: int = 0, **options: Any) -> Callable[..., NoisyLa
       >>> round(noisy.realised_rate, 2)
       0.4
     """
-    model = lookup("noise.name", _MODELS, name)
-    options["seed"] = seed
-    check_options("noise", name, model, options, supplied=("labels", "num_classes", "ids"))
-    rate = options.get("rate", 0.0)
-    if not 0 <= rate <= 1:
-        raise ConfigError(f"noise.rate: must be in [0, 1], got {rate}")
+    model = _bind("noise", name, {**options, "seed": seed})
     if not 0 <= seed < 2**64:
         raise ConfigError(f"noise.seed: must be in [0, 2**64), got {seed}")
 
-    def corrupt(labels: np.ndarray, num_classes: int, ids: np.ndarray | None = None) -> NoisyLabels:
+    def corrupt(
+        labels: np.ndarray, num_classes: int, ids: np.ndarray | None = None, images: np.ndarray | None = None
+    ) -> NoisyLabels:
         ids = np.arange(len(labels)) if ids is None else np.asarray(ids)
         given = np.asarray(labels)
         if not np.issubdtype(given.dtype, np.integer) or (given < 0).any() or (given >= num_classes).any():
@@ -69,12 +161,108 @@ def create(name: str, *, seed: int = 0, **options: Any) -> Callable[..., NoisyLa
             raise ConfigError("noise: ids must be one for each label, in [0, 2**31)")
         if len(np.unique(ids)) != len(ids):
             raise ConfigError("noise: ids must be distinct, some occur more than once")
+        if images is not None and len(images) != len(clean):
+            raise ConfigError(f"noise: images must be one for each label, got {len(images)} for {len(clean)}")
+        noisy = model(clean, num_classes, ids, images)
+        matrix = transition(name, num_classes, seed=seed, **options)
+        expected = None
+        if matrix is not None and len(clean):
+            expected = round(float(np.mean(1 - matrix[clean, clean])), 12)  # 0.4, not 0.39999999999999997
         return NoisyLabels(
             ids=ids.astype(np.int64),
             clean=clean,
-            labels=model(clean, num_classes, ids, **options),
+            labels=noisy,
             num_classes=num_classes,
-            nominal_rate=float(rate),
+            nominal_rate=float(options["rate"]) if "rate" in options else expected,
+            expected_rate=expected,
+            convention={"name": name, "seed": seed, **options},
         )
 
     return corrupt
+
+
+def transition(name: str, num_classes: int, *, seed: int = 0, **options: Any) -> np.ndarray | None:
+    """The transition matrix T[i, j] = P(noisy label j | clean label i) that a noise model declares.
+
+    Of an exact draw it is the expectation, up to rounding of counts.
+
+    Args:
+      name: one of `names()`.
+      num_classes: C.
+      seed: of the noise; T depends on it where the seed chooses classes.
+      **options: as for `create`.
+
+    Returns:
+      T, float64 [C, C], rows sum to 1; None for noise that is not class-conditional: of humans, files,
+      images and scores.
+
+    Raises:
+      ConfigError: see `create`; or the model is for another number of classes.
+
+    Example:
+      >>> from grjax import noise
+      >>> noise.transition('pair_flip', 3, rate=0.25)
+      array([[0.75, 0.25, 0.  ],
+             [0.  , 0.75, 0.25],
+             [0.25, 0.  , 0.75]])
+    """
+    options["seed"] = seed
+    _bind("noise", name, options)
+    if name == "compose":
+        matrices = [transition(num_classes=num_classes, **part) for part in _seeded_parts(options)]
+        known = [matrix for matrix in matrices if matrix is not None]
+        return functools.reduce(np.matmul, known) if len(known) == len(matrices) else None
+    if name not in _TRANSITIONS:
+        return None
+    function = _TRANSITIONS[name]
+    wanted = inspect.signature(function).parameters
+    return function(num_classes, **{key: value for key, value in options.items() if key in wanted})
+
+
+def _bind(where: str, name: str, options: Mapping[str, Any]) -> BoundModel:
+    """The model with its checked options; `where` is the config section that they come from."""
+    function = lookup(f"{where}.name", _MODELS, name)
+    check_options(where, name, function, options, supplied=_SUPPLIED)
+    rate = options.get("rate", 0.0)
+    if not 0 <= rate <= 1:
+        raise ConfigError(f"{where}.rate: must be in [0, 1], got {rate}")
+    if name == "compose":
+        parts = [
+            _bind(f"{where}.parts[{number}]", part["name"], _without_name(part))
+            for number, part in enumerate(_seeded_parts(options))
+        ]
+        options = {**options, "parts": parts}
+    images_parameter = inspect.signature(function).parameters.get("images")
+
+    def model(labels: np.ndarray, num_classes: int, ids: np.ndarray, images: np.ndarray | None) -> np.ndarray:
+        if images_parameter is None:
+            return function(labels, num_classes, ids, **options)
+        if images is None and images_parameter.default is inspect.Parameter.empty:
+            raise ConfigError(f"{where}.name: {name!r} needs the images, none are given")
+        return function(labels, num_classes, ids, images, **options)
+
+    return model
+
+
+def _seeded_parts(options: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The sections of a composition, each with a seed of its own."""
+    parts = []
+    for number, part in enumerate(options["parts"]):
+        where = f"noise.parts[{number}]"
+        if not isinstance(part, Mapping) or "name" not in part:
+            raise ConfigError(
+                f"{where}: must be a section with a name, as {{'name': 'symmetric'}}, got {part!r}"
+            )
+        if part["name"] == "compose":
+            raise ConfigError(f"{where}.name: a composition has no compositions in it; name their parts")
+        if "seed" in part:
+            raise ConfigError(f"{where}.seed: follows from noise.seed, remove it")
+        # The generator's key has 128 bits, and a seed takes the lower 64.
+        parts.append({**part, "seed": options["seed"] + (number << 64)})
+    if not parts:
+        raise ConfigError("noise.parts: must hold at least one section")
+    return parts
+
+
+def _without_name(section: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in section.items() if key != "name"}

@@ -3,6 +3,8 @@
 import dataclasses
 import hashlib
 import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -18,19 +20,31 @@ class NoisyLabels:
       clean: the labels before noise, int32 [N].
       labels: the labels after noise, int32 [N].
       num_classes: C.
-      nominal_rate: the rate that was asked for, a fraction.
+      nominal_rate: the rate that was asked for, a fraction; where none was, the expected one.
+      expected_rate: what the noise's transition matrix expects of these examples; None if it has none.
+      convention: the name of the noise model, its seed and its options.
+      replaced_by: of open-set noise, the id in the other data set of the image that an example has now, or
+        -1 for its own: int64 [N]. None where there is no open-set noise.
     """
 
     ids: np.ndarray
     clean: np.ndarray
     labels: np.ndarray
     num_classes: int
-    nominal_rate: float
+    nominal_rate: float | None
+    expected_rate: float | None = None
+    convention: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    replaced_by: np.ndarray | None = None
 
     @property
     def mislabelled(self) -> np.ndarray:
-        """Whether the label differs from the clean one, bool [N]."""
-        return self.labels != self.clean
+        """Whether the label is wrong, bool [N]: differs from the clean one, or is on an open-set image."""
+        return (self.labels != self.clean) | self.open_set
+
+    @property
+    def open_set(self) -> np.ndarray:
+        """Whether the image is one of another data set, bool [N]."""
+        return np.zeros(len(self.labels), bool) if self.replaced_by is None else self.replaced_by >= 0
 
     @property
     def realised_rate(self) -> float:
@@ -39,44 +53,99 @@ class NoisyLabels:
 
     @property
     def transition_counts(self) -> np.ndarray:
-        """How many examples of clean class i carry label j: int64 [C, C]."""
+        """How many examples of clean class i carry label j, whatever their image: int64 [C, C]."""
         counts = np.zeros((self.num_classes, self.num_classes), np.int64)
         np.add.at(counts, (self.clean, self.labels), 1)
         return counts
 
     @property
     def sha256(self) -> str:
-        """Hash of the ids, ascending, and their noisy labels: the same noise has the same hash."""
+        """Hash of the ids, ascending, and their noisy labels: the same noise has the same hash.
+
+        With open-set noise the ids of the other images are hashed after them.
+        """
         order = np.argsort(self.ids)
-        pairs = np.stack([self.ids[order], self.labels[order]]).astype("<i8")
-        return hashlib.sha256(pairs.tobytes()).hexdigest()
+        columns = [self.ids, self.labels] + ([] if self.replaced_by is None else [self.replaced_by])
+        table = np.stack([column[order] for column in columns]).astype("<i8")
+        return hashlib.sha256(table.tobytes()).hexdigest()
+
+    def summary(self) -> dict[str, Any]:
+        """Where the labels come from and what they are like, as plain values for a JSON file."""
+        counts = self.transition_counts
+        rates = 1 - np.diag(counts) / np.maximum(counts.sum(axis=1), 1)
+        return {
+            "convention": _plain(self.convention),
+            "num_examples": len(self.labels),
+            "num_classes": self.num_classes,
+            "nominal_rate": self.nominal_rate,
+            "expected_rate": self.expected_rate,
+            "realised_rate": self.realised_rate,
+            "open_set_rate": float(self.open_set.mean()),
+            "class_rates": rates.tolist(),
+            "transition_counts": counts.tolist(),
+            "sha256": self.sha256,
+        }
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes ids, clean and noisy labels to an .npz file, whole or not at all."""
-        temporary = f"{path}.tmp"
-        with open(temporary, "wb") as file:
-            np.savez_compressed(file, ids=self.ids, clean_labels=self.clean, noisy_labels=self.labels)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+
+        def write(file: BinaryIO) -> None:
+            np.savez_compressed(file, **self._arrays())  # type: ignore[arg-type]
+
+        _write_whole(path, write)
+
+    def save_csv(self, path: str | os.PathLike[str]) -> None:
+        """Writes them as text, a line for each example: id, clean_label, noisy_label; whole or not at all."""
+        columns = {key.removesuffix("s"): values.tolist() for key, values in self._arrays().items()}
+
+        def write(file: BinaryIO) -> None:
+            lines: Iterable[Any] = [columns, *zip(*columns.values(), strict=True)]
+            file.writelines(f"{','.join(map(str, line))}\n".encode() for line in lines)
+
+        _write_whole(path, write)
 
     def check_equals(self, path: str | os.PathLike[str]) -> None:
         """Compares with a file that `save` wrote.
 
         Raises:
-          WorkdirError: the file is unreadable, or holds other ids or labels.
+          WorkdirError: the file is unreadable, or holds other ids, labels or open-set images.
         """
+        arrays = self._arrays()
         try:
             # A file of our own to close: np.load leaves one open that it finds broken.
             with open(path, "rb") as file, np.load(file) as stored:
-                found = [stored[key] for key in ("ids", "clean_labels", "noisy_labels")]
+                found = {key: stored[key] for key in (*_REQUIRED, *(set(stored) - set(_REQUIRED)))}
         except Exception as error:  # damage shows as whatever the part that was hit raises
             raise WorkdirError(f"{path}: cannot be read as the run's noise: {error}") from error
-        for what, mine, theirs in zip(
-            ("ids", "clean labels", "noisy labels"), (self.ids, self.clean, self.labels), found, strict=True
-        ):
-            if not np.array_equal(mine, theirs):
+        for key in (*_REQUIRED, "replaced_by"):
+            if not np.array_equal(arrays.get(key, -1), found.get(key, -1)):
+                what = _REQUIRED.get(key, "open-set images")
                 raise WorkdirError(
                     f"{path}: the run was started with other {what} than this data set and config give; "
                     "restore the data it was started with, or take a new workdir"
                 )
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        arrays = {"ids": self.ids, "clean_labels": self.clean, "noisy_labels": self.labels}
+        return arrays if self.replaced_by is None else {**arrays, "replaced_by": self.replaced_by}
+
+
+_REQUIRED = {"ids": "ids", "clean_labels": "clean labels", "noisy_labels": "noisy labels"}
+
+
+def _write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], None]) -> None:
+    temporary = f"{path}.tmp"
+    with open(temporary, "wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def _plain(value: Any) -> Any:
+    """A value of a config with arrays and NumPy's numbers as Python's."""
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value

@@ -1,0 +1,44 @@
+"""Several kinds of label noise, one after the other."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+# (labels [N], num_classes, ids [N], images [N, ...] or None) -> noisy labels [N]
+BoundModel = Callable[[np.ndarray, int, np.ndarray, np.ndarray | None], np.ndarray]
+
+
+def compose(
+    labels: np.ndarray,
+    num_classes: int,
+    ids: np.ndarray,
+    images: np.ndarray | None = None,
+    *,
+    parts: Sequence[BoundModel],
+    seed: int,
+) -> np.ndarray:
+    """Applies each part to the labels that the parts before it leave.
+
+    In a config, and for `grjax.noise.create`, each part is a section: {'name': 'pair_flip', 'rate': 0.2}. The
+    parts draw independently of each other, with seeds that follow from the one of the composition: part k has
+    seed + k 2**64, so that the first draws as it would alone. Human labels and label files, which are checked
+    against the clean ones, can only be the first part.
+
+    T is the product of the parts' matrices. The nominal rate is what T expects of these examples, and less
+    than the sum of the parts' where one part undoes what another did; for that reason the draw is not nested.
+
+    Args:
+      labels: clean labels in [0, num_classes), integer [N].
+      num_classes: C.
+      ids: example ids >= 0, integer [N].
+      images: uint8 [N, height, width, channels], where a part needs them.
+      parts: functions (labels, num_classes, ids, images) -> labels.
+      seed: not used here: the parts have their own.
+
+    Returns:
+      Noisy labels, int32 [N]; `labels` stays as it is.
+    """
+    noisy = labels.astype(np.int32)
+    for part in parts:
+        noisy = part(noisy, num_classes, ids, images)
+    return noisy

@@ -1,0 +1,99 @@
+"""Label noise that depends on the image."""
+
+from typing import Literal
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from grjax.noise.draws import FLIP_RATES, class_uniforms, uniforms
+
+SPREAD = 0.1  # standard deviation of the flip rates, before truncation
+
+Scaling = Literal["standardised", "unit", "raw"]
+
+
+def instance_dependent(
+    labels: np.ndarray,
+    num_classes: int,
+    ids: np.ndarray,
+    images: np.ndarray,
+    *,
+    rate: float,
+    scaling: Scaling = "standardised",
+    seed: int,
+) -> np.ndarray:
+    """Instance-dependent noise: which wrong label, and how likely, depends on the image.
+
+    Example i of class y is flipped with probability q_i, from a normal distribution of mean `rate` and
+    standard deviation 0.1 truncated to [0, 1]; it becomes class j != y with probability
+    softmax over j != y of (x_i . W_y)_j, where W_y [S, C], one for each class, has standard normal entries.
+
+    The expected rate is the mean of the truncated normal distribution (`expected_rate`), which is `rate`
+    at 0.5 and elsewhere drawn a little towards it; rate 0 is no noise by definition. An example's fate
+    depends on its image and (seed, id) alone, up to rounding of x . W, and is nested: q_i grows with `rate`.
+
+    The scaling of x decides what noise it is, and published code differs in it. Logits of standard
+    deviation far above 1 give each image one wrong label that it nearly always takes:
+
+      'raw': pixels 0..255; logits in the thousands.
+      'standardised': each image less its mean, over its standard deviation; logits of standard deviation
+        sqrt(S), 55 on CIFAR, as after the usual normalisation by channel.
+      'unit': that over sqrt(S); standard normal logits, wrong labels spread over several classes.
+
+    Args:
+      labels: clean labels in [0, num_classes), integer [N].
+      num_classes: C >= 2.
+      ids: example ids >= 0, integer [N].
+      images: uint8 [N, height, width, channels]; S numbers each.
+      rate: mean of the flip rates before truncation, in [0, 1].
+      scaling: of the images, see above.
+      seed: seed of the draw and of the matrices W, >= 0.
+
+    Returns:
+      Noisy labels, int32 [N]; `labels` stays as it is.
+
+    Reference: Xia et al., NeurIPS 2020, algorithm 2.
+    """
+    noisy = labels.astype(np.int32)
+    if rate == 0:
+        return noisy
+    flip, which = uniforms(seed, ids)
+    flip_rates = _truncated_normal(uniforms(seed, ids, FLIP_RATES)[0], rate)
+    size = int(np.prod(images.shape[1:]))
+    for label in np.unique(labels[flip < flip_rates]):
+        members = np.flatnonzero((labels == label) & (flip < flip_rates))
+        u = np.maximum(class_uniforms(seed, int(label), size * num_classes), 2.0**-54)
+        logits = _features(images[members], scaling) @ ndtri(u).reshape(size, num_classes)
+        logits[:, label] = -np.inf
+        weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+        upper = np.cumsum(weights, axis=1) / weights.sum(axis=1, keepdims=True)
+        # The last class that is possible, where rounding leaves `upper` below 1.
+        drawn = (which[members, None] >= upper).sum(axis=1)
+        last = num_classes - 1 - np.argmax(weights[:, ::-1] > 0, axis=1)
+        noisy[members] = np.minimum(drawn, last)
+    return noisy
+
+
+def expected_rate(rate: float) -> float:
+    """The mean of the flip rates: of a normal distribution truncated to [0, 1], 0 for `rate` 0."""
+    if rate == 0:
+        return 0.0
+    low, high = -rate / SPREAD, (1 - rate) / SPREAD
+    density = (np.exp(-(low**2) / 2) - np.exp(-(high**2) / 2)) / np.sqrt(2 * np.pi)
+    return float(rate + SPREAD * density / (ndtr(high) - ndtr(low)))
+
+
+def _truncated_normal(u: np.ndarray, rate: float) -> np.ndarray:
+    """Quantiles of the flip rates."""
+    low, high = ndtr(-rate / SPREAD), ndtr((1 - rate) / SPREAD)
+    return np.clip(rate + SPREAD * ndtri(low + u * (high - low)), 0, 1)
+
+
+def _features(images: np.ndarray, scaling: Scaling) -> np.ndarray:
+    """Images as float64 [N, S]; a constant image is all zeros unless it is 'raw'."""
+    pixels = images.reshape(len(images), -1).astype(np.float64)
+    if scaling == "raw":
+        return pixels
+    centred = pixels - pixels.mean(axis=1, keepdims=True)
+    standardised = centred / np.maximum(centred.std(axis=1, keepdims=True), 1e-6)
+    return standardised / np.sqrt(pixels.shape[1]) if scaling == "unit" else standardised

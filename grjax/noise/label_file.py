@@ -1,0 +1,145 @@
+"""Labels that come from outside, keyed by example id."""
+
+import csv
+import os
+
+import numpy as np
+
+from grjax.errors import ConfigError
+
+
+def label_file(
+    labels: np.ndarray, num_classes: int, ids: np.ndarray, *, path: str, seed: int = 0
+) -> np.ndarray:
+    """Noisy labels from a file, whoever made them: another framework, or a run of grjax.
+
+    The file holds a label for each training example and for nothing else, in any order where it has ids:
+
+      .npz: `ids` [N], and `noisy_labels` or `labels` [N]. A run's noise.npz is such a file. Its
+        `clean_labels`, where it has them, must be the data set's.
+      .csv: a header with `id`, and `noisy_label` or `label`; `clean_label` as above.
+      .npy: [N, 2] of ids and labels, or [N] labels in the order of ascending ids.
+
+    There is no nominal rate, and nothing is drawn.
+
+    Args:
+      labels: clean labels in [0, num_classes), integer [N].
+      num_classes: C.
+      ids: example ids, integer [N], distinct.
+      path: of the file; its ending says the format.
+      seed: not used.
+
+    Returns:
+      The labels of the file in the order of `ids`, int32 [N].
+
+    Raises:
+      ConfigError: a file that cannot be read, ids that are not exactly the training examples', labels out of
+        range, or clean labels that differ.
+    """
+    where = f"noise.path: {path}"
+    columns = _read(path, where)
+    found = {name: _whole_numbers(values, name, where) for name, values in columns.items()}
+    if len({len(values) for values in found.values()}) > 1:
+        lengths = ", ".join(f"{len(values)} {name}" for name, values in found.items())
+        raise ConfigError(f"{where}: holds {lengths}; the numbers must be equal")
+    if "ids" not in found:
+        if len(found["labels"]) != len(ids):
+            raise ConfigError(
+                f"{where}: holds {len(found['labels'])} labels, there are {len(ids)} training examples"
+            )
+        found["ids"] = np.sort(ids)
+    _check_ids(found["ids"], ids, where)
+    order = np.argsort(found["ids"])
+    rows = order[np.searchsorted(found["ids"], ids, sorter=order)]
+    noisy = found["labels"][rows]
+    bad = (noisy < 0) | (noisy >= num_classes)
+    if bad.any():
+        raise ConfigError(
+            f"{where}: labels must be in [0, {num_classes}), id {ids[bad][0]} has {noisy[bad][0]} "
+            f"({bad.sum()} are out of range)"
+        )
+    if "clean labels" in found and (differing := found["clean labels"][rows] != labels).any():
+        raise ConfigError(
+            f"{where}: its clean labels differ from the data set's at {differing.sum()} of {len(ids)} ids, "
+            f"as {ids[differing][0]}: it is of another data set, or its ids follow another order"
+        )
+    return noisy.astype(np.int32)
+
+
+def _check_ids(theirs: np.ndarray, ids: np.ndarray, where: str) -> None:
+    distinct, counts = np.unique(theirs, return_counts=True)
+    if (counts > 1).any():
+        raise ConfigError(
+            f"{where}: id {distinct[counts > 1][0]} occurs more than once ({(counts > 1).sum()} do)"
+        )
+    missing = np.setdiff1d(ids, distinct)
+    if missing.size:
+        raise ConfigError(
+            f"{where}: has no label for {missing.size} of {len(ids)} examples, as id {missing[0]}"
+        )
+    extra = np.setdiff1d(distinct, ids)
+    if extra.size:
+        raise ConfigError(
+            f"{where}: has labels for {extra.size} ids that are no training examples, as {extra[0]}"
+        )
+
+
+def _read(path: str, where: str) -> dict[str, np.ndarray]:
+    """The columns 'ids', 'labels' and 'clean labels' of a file, as it has them."""
+    ending = os.path.splitext(path)[1]
+    path = os.path.expanduser(path)
+    try:
+        if ending == ".csv":
+            return _read_csv(path, where)
+        if ending not in (".npy", ".npz"):
+            raise ConfigError(f"{where}: must end in .npz, .npy or .csv")
+        with open(path, "rb") as file:
+            stored = np.load(file, allow_pickle=False)
+            if isinstance(stored, np.ndarray):
+                if stored.ndim == 2 and stored.shape[1] == 2:
+                    return {"ids": stored[:, 0], "labels": stored[:, 1]}
+                return {"labels": stored}
+            return _named({key: stored[key] for key in stored.files}, ("ids", "labels"), where)
+    except ConfigError:
+        raise
+    except Exception as error:  # damage shows as whatever the part that was hit raises
+        raise ConfigError(f"{where}: cannot be read as labels: {error}") from error
+
+
+def _read_csv(path: str, where: str) -> dict[str, np.ndarray]:
+    with open(path, newline="", encoding="utf-8") as file:
+        header, *rows = list(csv.reader(file, skipinitialspace=True)) or [["nothing"]]
+    for number, row in enumerate(rows, start=2):
+        if len(row) != len(header):
+            raise ConfigError(f"{where}: line {number} has {len(row)} fields, the header has {len(header)}")
+    columns = np.array(rows, str).reshape(-1, len(header)).T
+    return _named(dict(zip(header, columns, strict=True)), ("id", "label"), where)
+
+
+def _named(columns: dict[str, np.ndarray], names: tuple[str, str], where: str) -> dict[str, np.ndarray]:
+    """The columns that count, by what they are: an id or ids, a label or labels."""
+    identity, label = names
+    noisy = f"noisy_{label}" if f"noisy_{label}" in columns else label
+    for name in (identity, noisy):
+        if name not in columns:
+            known = ", ".join(sorted(columns)) or "nothing"
+            raise ConfigError(
+                f"{where}: must hold {identity!r} and 'noisy_{label}' or {label!r}, holds {known}"
+            )
+    named = {"ids": columns[identity], "labels": columns[noisy]}
+    if f"clean_{label}" in columns:
+        named["clean labels"] = columns[f"clean_{label}"]
+    return named
+
+
+def _whole_numbers(values: np.ndarray, name: str, where: str) -> np.ndarray:
+    if values.ndim != 1:
+        raise ConfigError(f"{where}: {name} must be [N], got {list(values.shape)}")
+    if values.dtype.kind == "U":
+        try:
+            return values.astype(np.int64)
+        except ValueError as error:
+            raise ConfigError(f"{where}: {name} must be whole numbers: {error}") from error
+    if values.dtype.kind not in "iu":
+        raise ConfigError(f"{where}: {name} must be whole numbers, got {values.dtype}")
+    return values.astype(np.int64)

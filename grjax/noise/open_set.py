@@ -1,0 +1,55 @@
+"""Open-set noise: images of another data set under the labels of this one."""
+
+import numpy as np
+
+from grjax.errors import ConfigError
+from grjax.noise.draws import OPEN_SET, uniforms
+
+
+def replace_images(
+    images: np.ndarray,
+    ids: np.ndarray,
+    others: np.ndarray,
+    other_ids: np.ndarray,
+    *,
+    rate: float,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """With probability `rate` an example's image becomes one of another data set, uniformly; its label stays.
+
+    An image may be taken more than once. An example's fate is a function of (seed, id) and of the other data
+    set alone, and nested in the rate: what is replaced at 0.2 is so at 0.4, by the same image. The draw is
+    independent of that of label noise with the same seed.
+
+    Args:
+      images: uint8 [N, height, width, channels].
+      ids: example ids >= 0, integer [N].
+      others: images of the other data set, uint8 [M, height, width, channels].
+      other_ids: their ids, integer [M].
+      rate: in [0, 1].
+      seed: of the draw, in [0, 2**64).
+
+    Returns:
+      The images with those replaced, uint8 [N, ...], and for each example the id of the image that replaces
+      its own, or -1: int64 [N].
+
+    Raises:
+      ConfigError: images of another shape, or a rate or seed out of range.
+
+    Reference: Wang et al., CVPR 2018.
+    """
+    if not 0 <= rate <= 1:
+        raise ConfigError(f"open_set.rate: must be in [0, 1], got {rate}")
+    if not 0 <= seed < 2**64:
+        raise ConfigError(f"open_set.seed: must be in [0, 2**64), got {seed}")
+    if images.shape[1:] != others.shape[1:]:
+        raise ConfigError(
+            f"open_set.name: its images are {list(others.shape[1:])}, those of the training set "
+            f"{list(images.shape[1:])}; take a data set of the same shape"
+        )
+    flip, which = uniforms(seed, ids, OPEN_SET)
+    source = np.floor(which * len(others)).astype(np.int64)
+    replaced = flip < rate
+    mixed = images.copy()
+    mixed[replaced] = others[source[replaced]]
+    return mixed, np.where(replaced, other_ids[source], -1)
