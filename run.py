@@ -11,6 +11,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 import grjax.config
+from grjax.analysis.noise_report import report_noise
 from grjax.errors import ConfigError, GrjaxError, exit_in_one_line
 from grjax.evaluate import evaluate_checkpoint
 from grjax.train import train_and_evaluate
@@ -24,7 +25,7 @@ CONFIG = config_flags.DEFINE_config_file(
     accept_new_attributes=True,
 )
 WORKDIR = flags.DEFINE_string("workdir", "runs/digits", "Folder of the run; a run found there goes on.")
-MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate"], "What to do.")
+MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "noise"], "What to do.")
 STEP = flags.DEFINE_integer("step", None, "--mode=evaluate: which checkpoint; by default the latest.")
 DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of every error.")
 COORDINATOR = flags.DEFINE_string("coordinator", None, "Several hosts: host:port of process 0.")
@@ -55,7 +56,10 @@ def main(argv: list[str]) -> None:
         else:
             file = flag.parser.parse(config_flags.get_config_filename(flag))
             config = grjax.config.resolve(file, grjax.config.unflatten(overrides))
-            train_and_evaluate(config, workdir, START)
+            if MODE.value == "noise":
+                report_noise(config, workdir)
+            else:
+                train_and_evaluate(config, workdir, START)
 
 
 def keep_compiled() -> None:

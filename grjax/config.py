@@ -1,9 +1,9 @@
 """The keys of a run's config, and how defaults, a config file and the command line become one config.
 
-The sections `noise`, `model`, `loss`, `optimizer` and `schedule` name something registered; their other keys
-are its options, checked against its signature. A hyper-parameter of the loss may itself be such a section: a
-schedule of `grjax.losses.schedules`. A duration is given once, in steps or in epochs, by the
-ending of its key: `train_steps` or `train_epochs`.
+The sections `imbalance`, `open_set`, `noise`, `model`, `loss`, `optimizer` and `schedule` name something
+registered; their other keys are its options, checked against its signature. A hyper-parameter of the loss may
+itself be such a section: a schedule of `grjax.losses.schedules`. A duration is given once, in steps or in
+epochs, by the ending of its key: `train_steps` or `train_epochs`.
 """
 
 import math
@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from grjax.errors import ConfigError
 from grjax.registry import closest
 
-_NAMED_SECTIONS = ("noise", "model", "loss", "optimizer", "schedule")
+_NAMED_SECTIONS = ("imbalance", "open_set", "noise", "model", "loss", "optimizer", "schedule")
 _UNITS = ("steps", "epochs")
 
 
@@ -40,6 +40,9 @@ def defaults() -> ConfigDict:
                 "validation_seed": 0,
                 "validation_labels": "clean",  # or "noisy": by the same noise as the training labels
             },
+            # What happens to the training examples, in this order.
+            "imbalance": {"name": "none"},  # of grjax.noise.imbalance: which of them stay
+            "open_set": {"name": "none"},  # a data set whose images replace theirs; rate, seed, dir
             "noise": {"name": "symmetric", "rate": 0.0, "seed": 0},
             "model": {"name": "cnn"},
             "loss": {"name": "cross_entropy"},

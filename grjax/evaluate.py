@@ -21,6 +21,9 @@ from grjax.feed import Resident, Streaming
 from grjax.metrics import Predictions, Row
 from grjax.steps import DeviceData, TrainState, parallelize, replicate, split_over_devices
 
+# What changes no result.
+_OVERRIDES = ("data.dir", "open_set.dir", "noise.path", "eval_batch_size")
+
 
 def predict(
     p_eval_step: Callable[..., Any],
@@ -89,7 +92,7 @@ def evaluate_checkpoint(
     Args:
       workdir: of a run, finished or not; its own config says what is measured.
       step: of the checkpoint; None: the latest.
-      overrides: values for 'data.dir' or 'eval_batch_size', where they must differ from the run's.
+      overrides: values for `_OVERRIDES`, where they must differ from the run's.
 
     Raises:
       ConfigError: another override.
@@ -97,9 +100,9 @@ def evaluate_checkpoint(
     """
     overrides = overrides or {}
     for key in overrides:
-        if key not in ("data.dir", "eval_batch_size"):
+        if key not in _OVERRIDES:
             raise ConfigError(
-                f"{key}: evaluation takes the run's own config; data.dir and eval_batch_size can be set"
+                f"{key}: evaluation takes the run's own config; {', '.join(_OVERRIDES)} can be set"
             )
     config = config_lib.resolve(workdir_lib.read_config(workdir), config_lib.unflatten(overrides))
     experiment = experiment_lib.create(config, training=False)

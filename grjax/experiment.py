@@ -17,6 +17,9 @@ from grjax.data import augment, mixing
 from grjax.data.sampler import Sampler
 from grjax.errors import ConfigError
 from grjax.feed import Resident, Streaming
+from grjax.noise import imbalance
+from grjax.noise.open_set import replace_images
+from grjax.registry import check_options
 from grjax.steps import (
     AXIS,
     Batch,
@@ -131,22 +134,11 @@ def create(config: ConfigDict, *, training: bool = True) -> Experiment:
     # Names and options first: an error in them need not wait for the data. The lengths that a loss may need
     # are not known yet; these are long enough for everything.
     create_loss(config.loss, steps_per_epoch=10**6, total_steps=10**12)
-    corrupt = noise.create(**config.noise)
     augmentation = augment.create(config.data.augmentation)
     mix = mixing.create(config.data.mixing)
     _check_views(config, mix)
 
-    dataset = data.load(
-        config.data.name,
-        dir=config.data.dir,
-        image_size=config.data.image_size,
-        test_fraction=config.data.test_fraction,
-        test_seed=config.data.test_seed,
-        validation_fraction=config.data.validation_fraction,
-        validation_seed=config.data.validation_seed,
-    )
-    if config.data.validation_labels == "noisy":
-        dataset = _with_noisy_validation(dataset, corrupt)
+    dataset, noisy = corrupted_data(config)
     train = dataset.splits["train"]
     if config.batch_size > len(train):
         raise ConfigError(f"batch_size: {config.batch_size} exceeds the {len(train)} training examples")
@@ -164,7 +156,7 @@ def create(config: ConfigDict, *, training: bool = True) -> Experiment:
     optimizer = optimizers.create(**config.optimizer, schedule=schedule)
     experiment = Experiment(
         dataset=dataset,
-        noise=corrupt(train.labels, dataset.num_classes, train.ids),
+        noise=noisy,
         model=models.create(**config.model, num_classes=dataset.num_classes, axis_name=AXIS),
         loss=create_loss(config.loss, per_epoch, total_steps, axis_name=AXIS),
         schedule=schedule,
@@ -199,6 +191,55 @@ def create(config: ConfigDict, *, training: bool = True) -> Experiment:
     except ValueError as error:
         raise ConfigError(f"loss: {error}") from error
     return experiment
+
+
+def corrupted_data(config: ConfigDict) -> tuple[data.Dataset, noise.NoisyLabels]:
+    """The data set of a config and the labels that its training split is given.
+
+    First some training examples are left out (`config.imbalance`), then labels are corrupted
+    (`config.noise`), then images are replaced by those of another data set (`config.open_set`); noise that
+    depends on the image sees the original one. Other splits stay as they are.
+
+    Raises:
+      ConfigError: see the parts.
+    """
+    select = imbalance.create(**config.imbalance)
+    corrupt = noise.create(**config.noise)
+    open_set = {key: value for key, value in config.open_set.items() if key not in ("name", "dir")}
+    if config.open_set.name != "none":
+        supplied = ("images", "ids", "others", "other_ids")
+        check_options("open_set", config.open_set.name, replace_images, open_set, supplied)
+    elif open_set:
+        raise ConfigError(f"open_set.{next(iter(open_set))}: needs open_set.name, the data set of the images")
+
+    dataset = data.load(
+        config.data.name,
+        dir=config.data.dir,
+        image_size=config.data.image_size,
+        test_fraction=config.data.test_fraction,
+        test_seed=config.data.test_seed,
+        validation_fraction=config.data.validation_fraction,
+        validation_seed=config.data.validation_seed,
+    )
+    if config.data.validation_labels == "noisy":
+        dataset = _with_noisy_validation(dataset, corrupt)
+    train = dataset.splits["train"]
+    kept = select(train.labels, dataset.num_classes, train.ids)
+    if not kept.all():
+        train = train.take(np.flatnonzero(kept))
+    noisy = corrupt(train.labels, dataset.num_classes, train.ids, train.images)
+    convention = dict(noisy.convention)
+    if config.imbalance.name != "none":
+        convention["imbalance"] = config.imbalance.to_dict()
+    if config.open_set.name != "none":
+        convention["open_set"] = config.open_set.to_dict()
+        others = data.load(config.open_set.name, dir=config.open_set.get("dir", config.data.dir))
+        source = others.splits["train"]
+        images, replaced_by = replace_images(train.images, train.ids, source.images, source.ids, **open_set)
+        train = dataclasses.replace(train, images=images)
+        noisy = dataclasses.replace(noisy, replaced_by=replaced_by)
+    noisy = dataclasses.replace(noisy, convention=convention)
+    return dataclasses.replace(dataset, splits={**dataset.splits, "train": train}), noisy
 
 
 def create_loss(
@@ -255,7 +296,7 @@ def _with_noisy_validation(dataset: data.Dataset, corrupt: Callable[..., noise.N
     for name, split in dataset.splits.items():
         if name == "validation":
             name = "validation_noisy"
-            labels = corrupt(split.labels, dataset.num_classes, split.ids).labels
+            labels = corrupt(split.labels, dataset.num_classes, split.ids, split.images).labels
             split = dataclasses.replace(split, labels=labels)
         splits[name] = split
     return dataclasses.replace(dataset, splits=splits)

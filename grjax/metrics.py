@@ -46,6 +46,8 @@ def clean_metrics(split: str, predictions: Predictions, labels: np.ndarray) -> R
 def train_metrics(predictions: Predictions, noise: NoisyLabels) -> Row:
     """How the training set is fitted, against noisy and against intact labels.
 
+    Images of open-set noise have no intact label: they count as mislabelled.
+
     `memorisation` is the fraction of mislabelled examples whose wrong label is predicted; `mean_p_clean` and
     `mean_p_mislabelled` are the mean probabilities of the annotated label where it is right and where it is
     wrong. A mean over no example, or one that is not finite, is None.
@@ -53,7 +55,7 @@ def train_metrics(predictions: Predictions, noise: NoisyLabels) -> Row:
     wrong = noise.mislabelled
     return {
         "train_accuracy_noisy": _mean(predictions.classes == noise.labels),
-        "train_accuracy_intact": _mean(predictions.classes == noise.clean),
+        "train_accuracy_intact": _mean((predictions.classes == noise.clean)[~noise.open_set]),
         "memorisation": _mean((predictions.classes == noise.labels)[wrong]),
         "mean_p_clean": _mean(predictions.p[~wrong]),
         "mean_p_mislabelled": _mean(predictions.p[wrong]),

@@ -20,7 +20,6 @@ from grjax.errors import NonFiniteError, PreemptedError, WorkdirError
 from grjax.evaluate import device_data, measure
 from grjax.experiment import Experiment
 from grjax.metrics import MetricsFile, Row
-from grjax.noise import NoisyLabels
 from grjax.progress import Display
 from grjax.steps import TrainState, parallelize, replicate
 from grjax.stopwatch import Stopwatch
@@ -76,7 +75,7 @@ def _run(
     checkpoints = Checkpoints(workdir / "checkpoints", config.keep_checkpoints)
     state = experiment.init_state()
     step, state = checkpoints.restore_latest(like=state) or (0, state)
-    _keep_noise(experiment.noise, workdir, new=step == 0, leader=leader)
+    workdir_lib.keep_noise(experiment.noise, workdir, new=step == 0, write=leader)
     metrics_file = MetricsFile(workdir, step, tensorboard=config.tensorboard, write=leader)
     if step > 0 and not metrics_file.rows:
         raise WorkdirError(f"{workdir}: the run is at step {step}, but its metrics.jsonl is gone")
@@ -182,21 +181,13 @@ def _non_finite(what: str, step: int, experiment: Experiment, checkpoints: Check
     )
 
 
-def _keep_noise(noise: NoisyLabels, workdir: Path, *, new: bool, leader: bool) -> None:
-    """Stores the noise of a new run; checks that a run that goes on has the same."""
-    if not new or (workdir / "noise.npz").exists():
-        noise.check_equals(workdir / "noise.npz")
-    elif leader:
-        noise.save(workdir / "noise.npz")
-
-
 def _description(experiment: Experiment, workdir: Path, step: int) -> str:
     """What a run is about to do, in two lines."""
     sizes = ", ".join(f"{len(split)} {name}" for name, split in experiment.dataset.splits.items())
     noise = experiment.noise
     return (
         f"{experiment.dataset.name}: {sizes} examples; noise {noise.realised_rate:.4f} "
-        f"(nominal {noise.nominal_rate}, sha256 {noise.sha256[:12]}); "
+        f"({noise.convention['name']}, nominal {noise.nominal_rate}, sha256 {noise.sha256[:12]}); "
         f"{jax.device_count()} x {jax.devices()[0].device_kind}\n"
         f"{workdir}: {'from' if step == 0 else 'going on at'} step {step} to {experiment.total_steps}, "
         f"{experiment.steps_per_call} a call, {experiment.sampler.steps_per_epoch} an epoch"

@@ -3,11 +3,13 @@
 config.json        the run's config
 environment.json   versions and devices, an entry for each start
 noise.npz          ids, clean and noisy labels of the training examples
+noise.json         where they come from: convention, seed, rates, transition counts, hash
 metrics.jsonl      a row for each evaluation
 checkpoints/       the latest states
 summary.json       the end of the run; a run without it is not finished
 .lock              held while a process trains there
     evaluation_N.json  what `--mode=evaluate` found at step N
+    noise.csv, .png, .svg  `--mode=noise`: the labels as text, and their transition matrix drawn
 """
 
 import datetime
@@ -28,9 +30,18 @@ from ml_collections import ConfigDict
 from grjax import config as config_lib
 from grjax.errors import WorkdirError
 from grjax.metrics import write_whole
+from grjax.noise import NoisyLabels
 
 # What changes no result does not make another run.
-_NOT_PART_OF_THE_RUN = ("data.dir", "data.feed", "data.workers", "keep_checkpoints", "tensorboard")
+_NOT_PART_OF_THE_RUN = (
+    "data.dir",
+    "data.feed",
+    "data.workers",
+    "keep_checkpoints",
+    "noise.path",
+    "open_set.dir",
+    "tensorboard",
+)
 
 
 def open_for(config: ConfigDict, workdir: Path) -> None:
@@ -69,6 +80,26 @@ def read_config(workdir: Path) -> ConfigDict:
         return ConfigDict(json.loads((workdir / "config.json").read_text(encoding="utf-8"))).lock()
     except (OSError, json.JSONDecodeError) as error:
         raise WorkdirError(f"--workdir={workdir}: no run there: config.json: {error}") from error
+
+
+def keep_noise(noise: NoisyLabels, workdir: Path, *, new: bool, write: bool = True) -> None:
+    """Stores the noise of a new run; checks that one that goes on, or was looked at before, has the same.
+
+    Args:
+      noise: of the training split.
+      workdir: of the run.
+      new: whether the run begins, and the noise need not be there.
+      write: whether this process writes; of several, one does.
+
+    Raises:
+      WorkdirError: other noise is there, or none where there must be.
+    """
+    if not new or (workdir / "noise.npz").exists():
+        noise.check_equals(workdir / "noise.npz")
+    elif write:
+        noise.save(workdir / "noise.npz")
+    if write:
+        write_whole(workdir / "noise.json", json.dumps(noise.summary()) + "\n")
 
 
 def read_summary(workdir: Path) -> dict[str, Any] | None:
