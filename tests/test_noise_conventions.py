@@ -54,6 +54,12 @@ def test_exact_counts_are_exact(rate):
     )
 
 
+def test_a_count_is_not_lost_to_rounding():
+    labels = np.arange(1000) % 10  # 0.29 * 100 is 28.999999999999996
+    noisy = draw("symmetric_exact_per_class", labels, rate=0.29)
+    np.testing.assert_array_equal(np.bincount(labels[noisy.mislabelled]), np.full(10, 29))
+
+
 def whole(count):
     return np.floor(np.round(count, 6)).astype(int)
 

@@ -326,6 +326,8 @@ def test_bad_labels_ids_and_images_are_refused(name):
     ):
         with pytest.raises(ConfigError, match=f"^noise: {message}"):
             corrupt(labels, num_classes, ids, images)
+    with pytest.raises(ConfigError, match=r"^noise: there must be at least 2 classes, got 1"):
+        corrupt(np.zeros(SIZE, int), 1, None, IMAGES)
 
 
 @every_model

@@ -154,6 +154,8 @@ def create(name: str, *, seed: int = 0, **options: Any) -> Callable[..., NoisyLa
     ) -> NoisyLabels:
         ids = np.arange(len(labels)) if ids is None else np.asarray(ids)
         given = np.asarray(labels)
+        if num_classes < 2:
+            raise ConfigError(f"noise: there must be at least 2 classes, got {num_classes}")
         if not np.issubdtype(given.dtype, np.integer) or (given < 0).any() or (given >= num_classes).any():
             raise ConfigError(f"noise: labels must be integers in [0, {num_classes}), got {given}")
         clean = given.astype(np.int32)

@@ -40,6 +40,12 @@ def pair_flip(
 
     Returns:
       Noisy labels, int32 [N]; `labels` stays as it is.
+
+    Example:
+      >>> import numpy as np
+      >>> from grjax import noise
+      >>> noise.pair_flip(np.array([0, 1, 2]), 3, np.arange(3), rate=1.0, seed=0)
+      array([1, 2, 0], dtype=int32)
     """
     return flip_to(_next(num_classes), labels, ids, rate, seed, draw)
 

@@ -37,6 +37,13 @@ def compose(
 
     Returns:
       Noisy labels, int32 [N]; `labels` stays as it is.
+
+    Example:
+      >>> import numpy as np
+      >>> from grjax import noise
+      >>> parts = [{'name': 'pair_flip', 'rate': 0.2}, {'name': 'symmetric', 'rate': 0.5}]
+      >>> noise.create('compose', parts=parts)(np.arange(10_000) % 10, 10).nominal_rate
+      0.5889
     """
     noisy = labels.astype(np.int32)
     for part in parts:

@@ -42,6 +42,15 @@ def transition_matrix(
 
     Raises:
       ConfigError: a matrix that is no transition matrix of C classes.
+
+    Example:
+      >>> import numpy as np
+      >>> from grjax import noise
+      >>> matrix = [[0.75, 0.25], [0.0, 1.0]]
+      >>> corrupt = noise.create('transition_matrix', matrix=matrix, exact=True)
+      >>> corrupt(np.repeat([0, 1], 100), 2).transition_counts
+      array([[ 75,  25],
+             [  0, 100]])
     """
     rows = read_matrix(matrix, num_classes)
     flip, which = uniforms(seed, ids)
