@@ -121,8 +121,8 @@ class NoisyLabels:
             if not np.array_equal(arrays.get(key, -1), found.get(key, -1)):
                 what = _REQUIRED.get(key, "open-set images")
                 raise WorkdirError(
-                    f"{path}: the run was started with other {what} than this data set and config give; "
-                    "restore the data it was started with, or take a new workdir"
+                    f"{path}: holds other {what} than this data set and config give; restore what the run "
+                    "was started with, or take a new workdir"
                 )
 
     def _arrays(self) -> dict[str, np.ndarray]:
