@@ -1,5 +1,6 @@
 """Trains and evaluates classifiers under label noise: `python run.py --help`."""
 
+import os
 import time
 
 START = time.monotonic()  # before the imports: they are part of what a person waits for
@@ -64,7 +65,7 @@ def main(argv: list[str]) -> None:
 
 def keep_compiled() -> None:
     """Turns jax's compilation cache on, unless the environment has said where it is."""
-    if COMPILED.value and jax.config.jax_compilation_cache_dir is None:
+    if COMPILED.value and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(Path(COMPILED.value).expanduser()))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 

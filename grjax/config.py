@@ -33,6 +33,7 @@ def defaults() -> ConfigDict:
                 "mixing": {"name": "none"},  # of grjax.data.mixing: mixup, cutmix
                 "views": 1,  # of each example in a batch, augmented independently
                 "feed": "auto",  # 'resident' on the devices, 'streaming' from the host; auto: by size
+                "random_resized_crop": False,  # of training images in files of their own, by the workers
                 "workers": 8,  # threads that load images when streaming
                 "test_fraction": 0.2,  # of own data that come without a test split
                 "test_seed": 0,

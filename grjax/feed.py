@@ -13,7 +13,7 @@ import grain
 import jax
 import numpy as np
 
-from grjax.data import Dataset
+from grjax.data import Dataset, ImageFiles
 from grjax.errors import ConfigError
 from grjax.steps import Batch, split_over_devices
 
@@ -21,7 +21,9 @@ from grjax.steps import Batch, split_over_devices
 _RESIDENT_SHARE = 0.5
 
 
-def create(name: str, dataset: Dataset, workers: int) -> "Resident | Streaming":
+def create(
+    name: str, dataset: Dataset, workers: int, random_resized_crop: int | None = None
+) -> "Resident | Streaming":
     """The feed that a config names.
 
     Args:
@@ -29,14 +31,23 @@ def create(name: str, dataset: Dataset, workers: int) -> "Resident | Streaming":
         device.
       dataset: whose splits are fed.
       workers: threads that load images when streaming; each holds up to two batches.
+      random_resized_crop: seed of random parts of the training images, see `ImageFiles`, drawn by the workers
+        anew for each example of each step: such a feed streams. None: whole images.
 
     Raises:
-      ConfigError: another name, or less than one worker.
+      ConfigError: another name, less than one worker, or random crops that are not possible.
     """
     if name not in ("auto", "resident", "streaming"):
         raise ConfigError(f"data.feed: must be 'auto', 'resident' or 'streaming', got {name!r}")
     if workers < 1:
         raise ConfigError(f"data.workers: must be at least 1, got {workers}")
+    if random_resized_crop is not None:
+        if name == "resident" or not isinstance(dataset.splits["train"].images, ImageFiles):
+            raise ConfigError(
+                "data.random_resized_crop: needs data.feed='streaming' and images in files of their own; "
+                "for others data.augmentation has random_crop and pad_crop"
+            )
+        return Streaming(dataset, workers, random_resized_crop)
     if name == "auto":
         size = sum(int(np.prod(split.images.shape)) for split in dataset.splits.values())
         name = "resident" if size <= _RESIDENT_SHARE * _device_memory() else "streaming"
@@ -76,9 +87,10 @@ class Resident:
 class Streaming:
     """The images of a batch travel with it; see the module."""
 
-    def __init__(self, dataset: Dataset, workers: int):
+    def __init__(self, dataset: Dataset, workers: int, random_resized_crop: int | None = None):
         self._dataset = dataset
         self._workers = workers
+        self._crop_seed = random_resized_crop
 
     def device_images(self) -> np.ndarray | None:
         """None: no images stay on the devices."""
@@ -92,12 +104,28 @@ class Streaming:
 
         def load(number: int) -> Batch:
             mine = split_over_devices(positions(number))
-            found = images[mine.ravel()]
+            if split == "train" and self._crop_seed is not None:
+                found = self._cropped(mine, number)
+            else:
+                found = images[mine.ravel()]
             found = found.reshape(*mine.shape, *found.shape[1:])
             return Batch(cast(jax.Array, mine), cast(jax.Array, found))
 
         options = grain.ReadOptions(num_threads=self._workers, prefetch_buffer_size=2 * self._workers)
         return iter(grain.MapDataset.range(start, stop).map(load).to_iter_dataset(options))
+
+    def _cropped(self, positions: np.ndarray, number: int) -> np.ndarray:
+        """Random parts of the training images at positions [devices, K, B] of the K steps of a call."""
+        images = cast(ImageFiles, self._dataset.splits["train"].images)
+        steps = number * positions.shape[1] + np.broadcast_to(
+            np.arange(positions.shape[1])[:, None], positions.shape
+        )
+        crops = []
+        for step, position in zip(steps.ravel().tolist(), positions.ravel().tolist(), strict=True):
+            # A function of (seed, step, position): the same after a resume, and on any number of devices.
+            bits = np.random.Philox(key=[cast(int, self._crop_seed), step], counter=[0, 0, position, 3])
+            crops.append(images.random_resized_crop(position, np.random.Generator(bits)))
+        return np.stack(crops)
 
 
 def _device_memory() -> float:

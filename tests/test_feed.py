@@ -4,9 +4,10 @@ import time
 
 import jax
 import numpy as np
+import PIL.Image
 import pytest
 
-from grjax import config, experiment, feed
+from grjax import config, data, experiment, feed
 from grjax.data import Dataset, Split
 from grjax.errors import ConfigError
 from grjax.train import train_and_evaluate
@@ -116,3 +117,62 @@ def test_auto_is_resident_unless_the_images_fill_the_devices():
 def test_unknown_feeds(name, workers, message):
     with pytest.raises(ConfigError, match=message):
         feed.create(name, dataset(Images((64, 2, 2, 1))), workers)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """Images of 40 x 30 whose red is their column and whose green is their row."""
+    folder = tmp_path_factory.mktemp("tree")
+    columns, rows = np.meshgrid(np.arange(40), np.arange(30))
+    for number in range(40):
+        path = folder / str(number % 2) / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        PIL.Image.fromarray(
+            np.stack([columns * 6, rows * 8, np.full_like(rows, number)], -1).astype(np.uint8)
+        ).save(path)
+    return data.load("folder", dir=str(folder), image_size=8, test_fraction=0.2)
+
+
+def crops_of(tree, seed=0, stop=2):
+    source = feed.create("streaming", tree, 2, seed)
+    return list(source.batches("train", lambda number: np.arange(8, dtype=np.int32)[None], 0, stop))
+
+
+def test_random_resized_crops_are_parts_of_the_image_and_differ_by_example_step_and_seed(tree):
+    first, second = (batch.images.reshape(8, 8, 8, 3).astype(float) for batch in crops_of(tree))
+    other = crops_of(tree, seed=1)[0].images.reshape(first.shape)
+    whole = tree.splits["train"].images[np.arange(8)]
+    np.testing.assert_array_equal(first[..., 2], whole[..., 2])  # of the right image
+    for image in first:
+        columns, rows = image[0, :, 0] / 6, image[:, 0, 1] / 8  # where the part was
+        assert (np.diff(columns) >= 0).all()
+        assert (np.diff(rows) >= 0).all()
+        width, height = np.ptp(columns) * 8 / 7, np.ptp(rows) * 8 / 7
+        assert 0.05 < width * height / 1200 < 1.1
+        assert 0.6 < width / height < 1.7
+    assert all((first[k] != second[k]).any() and (first[k] != other[k]).any() for k in range(8))
+    assert len({image[..., :2].tobytes() for image in first}) == 8
+    again = crops_of(tree)[0].images.reshape(first.shape)
+    np.testing.assert_array_equal(first, again)
+
+
+def test_random_crops_do_not_depend_on_how_many_steps_a_call_has(tree):
+    source = feed.create("streaming", tree, 2, 0)
+    steps = [np.arange(8, dtype=np.int32) + k for k in range(4)]
+    single = list(source.batches("train", lambda number: steps[number][None], 0, 4))
+    double = list(source.batches("train", lambda number: np.stack(steps[2 * number : 2 * number + 2]), 0, 2))
+    for k in range(4):
+        np.testing.assert_array_equal(single[k].images[:, 0], double[k // 2].images[:, k % 2])
+
+
+def test_evaluation_sees_whole_images(tree):
+    [batch] = feed.create("streaming", tree, 1, 0).batches(
+        "test", lambda _: np.arange(8, dtype=np.int32), 0, 1
+    )
+    np.testing.assert_array_equal(batch.images.reshape(8, 8, 8, 3), tree.splits["test"].images[np.arange(8)])
+
+
+@pytest.mark.parametrize("name", ["resident", "streaming"])
+def test_random_crops_need_files_and_streaming(tree, name):
+    with pytest.raises(ConfigError, match=r"data\.random_resized_crop: needs data\.feed='streaming'"):
+        feed.create(name, tree if name == "resident" else dataset(Images((64, 2, 2, 1))), 1, 0)

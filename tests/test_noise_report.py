@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from grjax import config, experiment, noise
+from grjax import config, noise, training_data
 from grjax.analysis.noise_report import draw, report_noise
 from grjax.errors import WorkdirError
 from grjax.evaluate import evaluate_checkpoint
@@ -33,7 +33,7 @@ def test_a_look_at_the_noise_writes_and_prints_it(data_dir, tmp_path, capsys):
     assert {path.name for path in tmp_path.iterdir()} == {
         "noise.npz", "noise.csv", "noise.json", "noise.png", "noise.svg",
     }  # fmt: skip
-    _, noisy = experiment.corrupted_data(small())
+    _, noisy = training_data.corrupted_data(small())
     noisy.check_equals(tmp_path / "noise.npz")
     rows = np.loadtxt(tmp_path / "noise.csv", int, delimiter=",", skiprows=1)
     np.testing.assert_array_equal(rows, np.stack([noisy.ids, noisy.clean, noisy.labels], axis=1))
@@ -69,10 +69,10 @@ def test_a_look_replaces_a_look_and_nothing_else(data_dir, tmp_path):
     report_noise(small(**{"noise.rate": 0.2}), tmp_path)
     report_noise(small(), tmp_path)
     looked_at = (tmp_path / "noise.npz").read_bytes()
-    _, noisy = experiment.corrupted_data(small())
+    _, noisy = training_data.corrupted_data(small())
     noisy.check_equals(tmp_path / "noise.npz")
     with pytest.raises(WorkdirError, match="other noisy labels"):  # as a run of other noise begins
-        keep_noise(experiment.corrupted_data(small(**{"noise.seed": 1}))[1], tmp_path, new=True)
+        keep_noise(training_data.corrupted_data(small(**{"noise.seed": 1}))[1], tmp_path, new=True)
     open_for(small(), tmp_path)  # now the folder is a run's
     with pytest.raises(WorkdirError, match="other noisy labels"):
         report_noise(small(**{"noise.rate": 0.2}), tmp_path)
@@ -82,7 +82,7 @@ def test_a_look_replaces_a_look_and_nothing_else(data_dir, tmp_path):
 
 def test_a_run_keeps_and_checks_where_its_labels_come_from(data_dir, tmp_path):
     workdir = tmp_path / "run"
-    _, ours = experiment.corrupted_data(small(**COMPOSED, **SELECTED))
+    _, ours = training_data.corrupted_data(small(**COMPOSED, **SELECTED))
     ours.save_csv(tmp_path / "labels.csv")
     from_file = {"noise.name": "file", "noise.path": str(tmp_path / "labels.csv")}
     run = small(**from_file, **SELECTED)
@@ -103,7 +103,7 @@ def test_a_run_keeps_and_checks_where_its_labels_come_from(data_dir, tmp_path):
     # A file that moved is the same noise; one that changed is not.
     moved = {"noise.path": str((tmp_path / "labels.csv").rename(tmp_path / "moved.csv"))}
     assert evaluate_checkpoint(workdir, overrides=moved)["noise_sha256"] == ours.sha256
-    experiment.corrupted_data(small(**SELECTED))[1].save_csv(tmp_path / "moved.csv")
+    training_data.corrupted_data(small(**SELECTED))[1].save_csv(tmp_path / "moved.csv")
     with pytest.raises(WorkdirError, match="other noisy labels"):
         evaluate_checkpoint(workdir, overrides=moved)
 
@@ -115,7 +115,7 @@ def test_a_composition_is_found_again_in_a_workdir(data_dir, tmp_path):
     assert summary["convention"] == {"name": "compose", "seed": 4, "parts": parts}
     for _ in range(2):
         open_for(run, tmp_path)
-    _, again = experiment.corrupted_data(config.resolve(read_config(tmp_path)))
+    _, again = training_data.corrupted_data(config.resolve(read_config(tmp_path)))
     assert again.sha256 == summary["sha256"]
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from grjax import config, data, experiment, metrics, noise
+from grjax import config, data, metrics, noise, training_data
 from grjax.errors import ConfigError, WorkdirError
 from grjax.metrics import Predictions
 from grjax.noise import imbalance
@@ -184,7 +184,7 @@ def test_open_set_examples_have_no_intact_label():
 
 
 def corrupted(**overrides):
-    return experiment.corrupted_data(config.resolve(config.unflatten({"noise.rate": 0.4, **overrides})))
+    return training_data.corrupted_data(config.resolve(config.unflatten({"noise.rate": 0.4, **overrides})))
 
 
 @pytest.fixture(scope="module")
@@ -237,4 +237,4 @@ def test_noise_of_images_sees_the_original_ones(digits):
 )
 def test_bad_sections_are_refused(overrides, message):
     with pytest.raises(ConfigError, match=f"^{message}"):
-        experiment.corrupted_data(config.resolve(config.unflatten({"noise.rate": 0.4, **overrides})))
+        training_data.corrupted_data(config.resolve(config.unflatten({"noise.rate": 0.4, **overrides})))

@@ -300,7 +300,7 @@ def test_validation_labels_are_clean_or_have_the_training_noise(tmp_path):
         clean.dataset.splits["validation"].labels, clean.dataset.splits["validation"].ids % 3
     )
     assert noisy.noise.sha256 == clean.noise.sha256  # the training labels are the same
-    np.testing.assert_array_equal(noisy.images(), clean.images())
+    np.testing.assert_array_equal(noisy.feed.device_images(), clean.feed.device_images())
     # As if the noise had been drawn before the split.
     whole = grjax.noise.create("symmetric", rate=0.5, seed=0)(np.arange(300) % 3, 3)
     for split, labels in (

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
-from grjax import experiment as experiment_lib
+from grjax import training_data
 from grjax import workdir as workdir_lib
 from grjax.errors import WorkdirError
 from grjax.noise import NoisyLabels
@@ -35,7 +35,7 @@ def report_noise(config: ConfigDict, workdir: Path) -> dict[str, Any]:
       ConfigError: the config asks for something impossible.
       WorkdirError: the workdir cannot be written, or holds a run with other noise.
     """
-    dataset, noise = experiment_lib.corrupted_data(config)
+    dataset, noise = training_data.corrupted_data(config)
     if jax.process_index() == 0:
         try:
             workdir.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,8 @@ from grjax.errors import ConfigError
 
 # Of the shorter side: 224 of 256, the centre crop with which the field evaluates.
 _CROPPED = 0.875
+# Of a random part of an image: its area as a fraction of the image's, and width over height.
+_AREA, _RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
 
 
 class ImageFiles:
@@ -57,8 +59,35 @@ class ImageFiles:
         positions = np.asarray(positions)
         images = np.empty((len(positions), self.size, self.size, 3), np.uint8)
         for row, position in enumerate(positions.tolist()):
-            images[row] = self._decode(position)
+            images[row] = fit(self._open(position), self.size)
         return images
+
+    def random_resized_crop(self, position: int, generator: np.random.Generator) -> np.ndarray:
+        """A random part of an image, resized: uint8 [size, size, 3].
+
+        Its area is uniform in [0.08, 1] of the image's, the logarithm of its aspect ratio in [log 3/4,
+        log 4/3]; what does not fit within the image is drawn again, ten times at most, then it is the centre.
+
+        Args:
+          position: of the image.
+          generator: of the draw.
+
+        Raises:
+          ConfigError: see `__getitem__`.
+
+        Reference: Szegedy et al., CVPR 2015, section 6, with the constants that are used since.
+        """
+        image = self._open(position)
+        for _ in range(10):
+            area = generator.uniform(*_AREA) * image.width * image.height
+            ratio = np.exp(generator.uniform(*np.log(_RATIO)))
+            width, height = round(np.sqrt(area * ratio)), round(np.sqrt(area / ratio))
+            if 0 < width <= image.width and 0 < height <= image.height:
+                left = int(generator.integers(0, image.width - width + 1))
+                top = int(generator.integers(0, image.height - height + 1))
+                box = (left, top, left + width, top + height)
+                return np.asarray(image.resize((self.size, self.size), Image.Resampling.BILINEAR, box))
+        return fit(image, self.size)
 
     def take(self, positions: np.ndarray) -> "ImageFiles":
         """The files at `positions`, in that order, still undecoded."""
@@ -80,10 +109,10 @@ class ImageFiles:
         except OSError as error:
             raise ConfigError(f"data.dir: cannot read the image {path}: {error.strerror}") from error
 
-    def _decode(self, position: int) -> np.ndarray:
+    def _open(self, position: int) -> Image.Image:
         try:
             with Image.open(io.BytesIO(self.encoded(position))) as opened:
-                image = opened.convert("RGB")
+                return opened.convert("RGB")
         except ConfigError:
             raise
         except Exception as error:  # Pillow raises half a dozen kinds
@@ -91,7 +120,6 @@ class ImageFiles:
                 f"data.dir: {self.path(position)} does not decode as an image: {error}; "
                 "replace the file, or take it out of the list"
             ) from error
-        return fit(image, self.size)
 
 
 def fit(image: Image.Image, size: int) -> np.ndarray:

@@ -1,0 +1,86 @@
+"""What is trained on: a data set without some examples, with other labels, and images of another one."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from grjax import data, noise
+from grjax.errors import ConfigError
+from grjax.noise import imbalance
+from grjax.noise.open_set import replace_images
+from grjax.registry import check_options
+
+
+def corrupted_data(config: ConfigDict) -> tuple[data.Dataset, noise.NoisyLabels]:
+    """The data set of a config and the labels that its training split is given.
+
+    First some training examples are left out (`config.imbalance`), then labels are corrupted
+    (`config.noise`), then images are replaced by those of another data set (`config.open_set`); noise that
+    depends on the image sees the original one. Other splits stay as they are.
+
+    Raises:
+      ConfigError: see the parts.
+    """
+    select = imbalance.create(**config.imbalance)
+    corrupt = noise.create(**config.noise)
+    open_set = {key: value for key, value in config.open_set.items() if key not in ("name", "dir")}
+    if config.open_set.name != "none":
+        supplied = ("images", "ids", "others", "other_ids")
+        check_options("open_set", config.open_set.name, replace_images, open_set, supplied)
+    elif open_set:
+        raise ConfigError(f"open_set.{next(iter(open_set))}: needs open_set.name, the data set of the images")
+
+    dataset = data.load(
+        config.data.name,
+        dir=config.data.dir,
+        image_size=config.data.image_size,
+        test_fraction=config.data.test_fraction,
+        test_seed=config.data.test_seed,
+        validation_fraction=config.data.validation_fraction,
+        validation_seed=config.data.validation_seed,
+    )
+    if config.data.validation_labels == "noisy":
+        dataset = _with_noisy_validation(dataset, corrupt)
+    train = dataset.splits["train"]
+    kept = select(train.labels, dataset.num_classes, train.ids)
+    if not kept.all():
+        train = train.take(np.flatnonzero(kept))
+    noisy = corrupt(train.labels, dataset.num_classes, train.ids, train.images)
+    convention = dict(noisy.convention)
+    if config.imbalance.name != "none":
+        convention["imbalance"] = config.imbalance.to_dict()
+    if config.open_set.name != "none":
+        convention["open_set"] = config.open_set.to_dict()
+        others = data.load(config.open_set.name, dir=config.open_set.get("dir", config.data.dir))
+        source = others.splits["train"]
+        if not isinstance(train.images, np.ndarray) or not isinstance(source.images, np.ndarray):
+            raise ConfigError(
+                f"open_set.name: {config.data.name!r} and {config.open_set.name!r} must both lie in memory, "
+                "images in files of their own cannot be replaced"
+            )
+        images, replaced_by = replace_images(train.images, train.ids, source.images, source.ids, **open_set)
+        train = dataclasses.replace(train, images=images)
+        noisy = dataclasses.replace(noisy, replaced_by=replaced_by)
+    noisy = dataclasses.replace(noisy, convention=convention)
+    return dataclasses.replace(dataset, splits={**dataset.splits, "train": train}), noisy
+
+
+def _with_noisy_validation(dataset: data.Dataset, corrupt: Callable[..., noise.NoisyLabels]) -> data.Dataset:
+    """Gives the validation split noisy labels, and the name 'validation_noisy', which its metrics then bear.
+
+    The noise is that of the training labels: a draw depends on seed and id, not on the split.
+    """
+    if "validation" not in dataset.splits:
+        raise ConfigError(
+            "data.validation_labels: 'noisy' needs a validation split; set data.validation_fraction"
+        )
+    splits = {}
+    for name, split in dataset.splits.items():
+        if name == "validation":
+            name = "validation_noisy"
+            labels = corrupt(split.labels, dataset.num_classes, split.ids, split.images).labels
+            split = dataclasses.replace(split, labels=labels)
+        splits[name] = split
+    return dataclasses.replace(dataset, splits=splits)
