@@ -110,15 +110,15 @@ def test_mixup_of_integers_is_refused():
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ({}, "mixing.name: needs a value for it, one of cutmix, mixup, none"),
-        ({"name": "mixap", "alpha": 1.0}, "mixing.name: unknown name 'mixap'; did you mean 'mixup'?"),
-        ({"name": "mixup"}, "mixing.alpha: 'mixup' needs a value for it, none is given"),
-        ({"name": "none", "alpha": 1.0}, "mixing.alpha: 'none' has no such option"),
-        ({"name": "cutmix", "beta": 1.0}, "mixing.beta: 'cutmix' has no such option; Known: alpha"),
-        ({"name": "cutmix", "alpha": "1"}, "mixing.alpha: 'cutmix' takes a number, got '1'"),
-        ({"name": "mixup", "alpha": 0.0}, "mixing.alpha: must be > 0 and finite, got 0.0"),
-        ({"name": "mixup", "alpha": float("nan")}, "mixing.alpha: must be > 0 and finite, got nan"),
-        ({"name": "mixup", "key": 1, "alpha": 1.0}, "mixing.key: 'mixup' has no such option"),
+        ({}, "data.mixing.name: needs a value for it, one of cutmix, mixup, none"),
+        ({"name": "mixap", "alpha": 1.0}, "data.mixing.name: unknown name 'mixap'; did you mean 'mixup'?"),
+        ({"name": "mixup"}, "data.mixing.alpha: 'mixup' needs a value for it, none is given"),
+        ({"name": "none", "alpha": 1.0}, "data.mixing.alpha: 'none' has no such option"),
+        ({"name": "cutmix", "beta": 1.0}, "data.mixing.beta: 'cutmix' has no such option; Known: alpha"),
+        ({"name": "cutmix", "alpha": "1"}, "data.mixing.alpha: 'cutmix' takes a number, got '1'"),
+        ({"name": "mixup", "alpha": 0.0}, "data.mixing.alpha: must be > 0 and finite, got 0.0"),
+        ({"name": "mixup", "alpha": float("nan")}, "data.mixing.alpha: must be > 0 and finite, got nan"),
+        ({"name": "mixup", "key": 1, "alpha": 1.0}, "data.mixing.key: 'mixup' has no such option"),
     ],
 )
 def test_bad_sections_are_refused(section, message):
