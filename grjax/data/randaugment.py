@@ -156,7 +156,7 @@ def randaugment(image: jax.Array, key: jax.Array, layers: int = 2, magnitude: fl
     falls with the magnitude. Autocontrast and equalize know no magnitude, colour leaves grey images alone.
 
     Under vmap a switch computes every branch for every image, on a CPU 15 times the work of those drawn.
-    There the images of a batch are gone through one by one instead: two layers took 6 to 9 times as long as
+    There the images of a batch are gone through one by one instead: two layers took 4 to 9 times as long as
     pad_crop and flip (32 x 32 x 3, batch 256, two busy cores).
 
     Raises:
