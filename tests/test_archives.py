@@ -16,6 +16,7 @@ import sys
 import tarfile
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -336,6 +337,11 @@ def test_a_server_that_never_answers_is_not_waited_for(monkeypatch):
     monkeypatch.setattr(source_builder, "_SECONDS_TO_ANSWER", 0.2)
     with http.server.HTTPServer(("localhost", 0), None) as silent:
         assert "localhost" in source_builder._unreachable(f"http://localhost:{silent.server_port}/file")
+    # Looking up a name may take long, and knows no timeout.
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *args, **kwargs: time.sleep(30))
+    start = time.monotonic()
+    assert source_builder._unreachable("http://nowhere/file") == "no answer from nowhere in 0.2 s"
+    assert time.monotonic() - start < 10
 
 
 @pytest.mark.parametrize(("status", "reachable"), [(200, True), (403, True), (405, True), (503, False)])

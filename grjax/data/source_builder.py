@@ -155,7 +155,7 @@ class SourceBuilder(tfds.core.GeneratorBasedBuilder):
 
 def _unreachable(url: str) -> str:
     """Why a server does not answer within seconds; empty if it does. TFDS itself would retry for minutes."""
-    reason = [f"no answer from {urllib.parse.urlsplit(url).hostname} in {_SECONDS_TO_ANSWER:.0f} s"]
+    reason = [f"no answer from {urllib.parse.urlsplit(url).hostname} in {_SECONDS_TO_ANSWER:g} s"]
 
     def ask() -> None:
         try:
