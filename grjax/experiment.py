@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -17,6 +17,7 @@ from grjax.data import augment, mixing
 from grjax.data.sampler import Sampler
 from grjax.errors import ConfigError
 from grjax.feed import Resident, Streaming
+from grjax.models import import_torch
 from grjax.steps import (
     AXIS,
     Batch,
@@ -37,6 +38,7 @@ class Experiment:
     dataset: data.Dataset
     noise: noise.NoisyLabels  # of the training split
     model: nn.Module
+    pretrain: Callable[[Any], Any]  # fresh variables of the model -> those to begin with
     loss: losses.TrainingLoss
     schedule: optimizers.Schedule  # step -> factor of the learning rate
     learning_rate: float
@@ -80,6 +82,7 @@ class Experiment:
             self.noise.labels,
             self.dataset.num_classes,
             self.init_seed,
+            self.pretrain,
         )
 
     def train_step(self) -> TrainStep:
@@ -108,6 +111,9 @@ _SUPPLIED = {
     "schedule": ("total_steps",),
 }
 
+# Keys of config.model that say where its weights begin; the others are options of the module.
+_WEIGHTS = ("pretrained", "pretrained_head")
+
 
 def create(config: ConfigDict, *, training: bool = True) -> Experiment:
     """Builds the parts of a run; whatever is wrong with the config shows here, before training.
@@ -135,6 +141,8 @@ def create(config: ConfigDict, *, training: bool = True) -> Experiment:
     augmentation = augment.create(config.data.augmentation)
     mix = mixing.create(config.data.mixing)
     _check_views(config, mix)
+    pretrain = import_torch.loader(**{key: config.model[key] for key in _WEIGHTS if key in config.model})
+    model_options = {key: value for key, value in config.model.items() if key not in _WEIGHTS}
 
     dataset, noisy = corrupted_data(config)
     train = dataset.splits["train"]
@@ -155,7 +163,8 @@ def create(config: ConfigDict, *, training: bool = True) -> Experiment:
     experiment = Experiment(
         dataset=dataset,
         noise=noisy,
-        model=models.create(**config.model, num_classes=dataset.num_classes, axis_name=AXIS),
+        model=models.create(**model_options, num_classes=dataset.num_classes, axis_name=AXIS),
+        pretrain=pretrain,
         loss=create_loss(config.loss, per_epoch, total_steps, axis_name=AXIS),
         schedule=schedule,
         learning_rate=config.optimizer.learning_rate,

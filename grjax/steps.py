@@ -75,12 +75,27 @@ def init_state(
     labels: np.ndarray,
     num_classes: int,
     seed: int,
+    pretrain: Callable[[PyTree], PyTree] = lambda variables: variables,
 ) -> TrainState:
-    """The state before the first step; `labels` are the noisy ones of the training split, int32 [N]."""
+    """The state before the first step.
+
+    Args:
+      model: initialised with `seed`.
+      loss: whose memory begins.
+      optimizer: whose state begins.
+      image_shape: of an example.
+      labels: the noisy ones of the training split, int32 [N].
+      num_classes: C.
+      seed: of the parameters.
+      pretrain: replaces the fresh variables of the model, or some of them.
+    """
 
     @jax.jit
-    def init(key: jax.Array, labels: jax.Array) -> TrainState:
-        variables = model.init(key, jnp.zeros((1, *image_shape)), train=False)
+    def fresh(key: jax.Array) -> PyTree:
+        return model.init(key, jnp.zeros((1, *image_shape)), train=False)
+
+    @jax.jit
+    def init(variables: PyTree, labels: jax.Array) -> TrainState:
         params = variables["params"]
         return TrainState(
             step=jnp.zeros((), jnp.int32),
@@ -90,7 +105,7 @@ def init_state(
             loss_memory=loss.init(labels, num_classes),
         )
 
-    return init(jax.random.key(seed), labels)
+    return init(pretrain(fresh(jax.random.key(seed))), labels)
 
 
 def make_train_step(

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from grjax.errors import ConfigError
+from grjax.models.layers import Dtype, Output, compute_dtype
 
 
 class CNN(nn.Module):
@@ -20,6 +21,7 @@ class CNN(nn.Module):
       features: channels of each stage.
       hidden: width of the dense layer before the logits.
       dropout: rate before the logits; needs an rng named 'dropout' in training.
+      dtype: of the computation; parameters and logits are float32.
       axis_name: the pmapped axis over which batch norm is synchronised; None: no such axis.
     """
 
@@ -27,11 +29,12 @@ class CNN(nn.Module):
     features: Sequence[int] = (32, 64)
     hidden: int = 128
     dropout: float = 0.0
+    dtype: Dtype = "float32"
     axis_name: str | None = None
 
     @nn.compact
-    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        """Logits float32 [B, num_classes] of images float [B, height, width, channels]."""
+    def __call__(self, x: jax.Array, *, train: bool, features: bool = False) -> Output:
+        """Logits float32 [B, num_classes], and if asked the features float32 [B, hidden]."""
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"model.dropout: must be in [0, 1), got {self.dropout}")
         if (
@@ -45,17 +48,25 @@ class CNN(nn.Module):
                 f"got {x.shape[1]} x {x.shape[2]}"
             )
 
+        dtype = compute_dtype(self.dtype)
+
         def norm_relu(x: jax.Array) -> jax.Array:
             norm = nn.BatchNorm(
-                use_running_average=not train, momentum=0.9, epsilon=1e-5, axis_name=self.axis_name
+                use_running_average=not train,
+                momentum=0.9,
+                epsilon=1e-5,
+                axis_name=self.axis_name,
+                dtype=dtype,
             )
             return nn.relu(norm(x))
 
-        convolution: dict[str, Any] = {"kernel_size": (3, 3), "use_bias": False}
-        for features in self.features:
+        convolution: dict[str, Any] = {"kernel_size": (3, 3), "use_bias": False, "dtype": dtype}
+        for channels in self.features:
             for _ in range(2):
-                x = norm_relu(nn.Conv(features, **convolution)(x))
+                x = norm_relu(nn.Conv(channels, **convolution)(x))
             x = nn.max_pool(x, (2, 2), strides=(2, 2))
-        x = norm_relu(nn.Dense(self.hidden, use_bias=False)(x.reshape(len(x), -1)))
-        x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        return nn.Dense(self.num_classes)(x).astype(jnp.float32)
+        x = norm_relu(nn.Dense(self.hidden, use_bias=False, dtype=dtype)(x.reshape(len(x), -1)))
+        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        logits = nn.Dense(self.num_classes)(nn.Dropout(self.dropout, deterministic=not train)(x))
+        logits = logits.astype(jnp.float32)
+        return (logits, x) if features else logits
