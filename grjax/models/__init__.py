@@ -3,7 +3,7 @@
 A model is a module called as model.apply(variables, images float [B, height, width, channels], train=...)
 -> logits float32 [B, C]; with features=True it returns (logits, features float32 [B, D]), where the features
 are what the classifier takes. Its fields `num_classes` and `axis_name` (for synchronised batch norm) are set
-by the library, the others are options. Adding one: write it in a file of its family, and name it in `_MODELS`.
+by the library, the others are options. To add one, write it in a file of its family and name it in `_MODELS`.
 """
 
 from typing import Any, NamedTuple

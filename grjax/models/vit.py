@@ -45,8 +45,7 @@ class ViT(nn.Module):
     (images float [B, height, width, channels], train: bool) -> logits float32 [B, num_classes].
 
     The default is ViT-Tiny (width 192, 12 blocks, 3 heads) with patches of 4 for 32 x 32. Parameters for 10 /
-    100 classes: 5,362,762 / 5,380,132. With patches of 16, 224 x 224 and 1000 classes 5,717,416, the
-    count of timm's vit_tiny_patch16_224. No batch norm.
+    100 classes: 5,362,762 / 5,380,132; with patches of 16, 224 x 224 and 1000 classes 5,717,416.
 
     Attributes:
       num_classes: C.
