@@ -1,6 +1,7 @@
 """Trains and evaluates classifiers under label noise: `python run.py --help`."""
 
 import os
+import re
 import time
 
 START = time.monotonic()  # before the imports: they are part of what a person waits for
@@ -12,6 +13,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 import grjax.config
+import grjax.config_file
 from grjax.analysis.noise_report import report_noise
 from grjax.errors import ConfigError, GrjaxError, exit_in_one_line
 from grjax.evaluate import evaluate_checkpoint
@@ -84,6 +86,8 @@ def parse_flags(argv: list[str]) -> list[str]:
     with exit_in_one_line("--debug" in argv, kinds=(Exception,)):
         if not any(argument.lstrip("-").split("=")[0] == "config" for argument in argv[1:]):
             argv = [argv[0], f"--config={DEFAULT_CONFIG}", *argv[1:]]
+        whole = f"--config={grjax.config_file.__file__}:"
+        argv = [re.sub("^--?config=", lambda _: whole, argument) for argument in argv]
         rest = app.parse_flags_with_usage(argv)
         CONFIG.value.keys()  # a file that is not there shows only when it is looked at
         return rest

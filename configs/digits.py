@@ -20,8 +20,6 @@ def get_config() -> ConfigDict:
     return ConfigDict(
         {
             "data": {"name": "digits"},
-            "imbalance": {"name": "none"},  # here, so that the command line can set it
-            "open_set": {"name": "none"},
             "noise": {"name": "symmetric", "rate": 0.4, "seed": 0},
             "model": {"name": "cnn"},
             "loss": {"name": "gradient_rescaling", "lam": 1.0, "beta": 16.0},
