@@ -41,7 +41,7 @@ class ResNet(nn.Module):
       init_scheme: of the initial weights, see `grjax.models.initializers`; None: by the stem.
       dtype: of the computation; parameters and logits are float32.
       remat: recompute blocks in the backward pass, for memory.
-      scan_blocks: compile the blocks of a stage once; slow on CPU.
+      scan_blocks: compile the blocks of a stage once; on CPU a step then takes several times as long.
       axis_name: the pmapped axis over which batch norm is synchronised; None: no such axis.
 
     Reference:

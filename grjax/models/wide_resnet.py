@@ -28,7 +28,7 @@ class WideResNet(nn.Module):
       init_scheme: scheme of the initial weights, see `grjax.models.initializers`.
       dtype: of the computation; parameters and logits are float32.
       remat: recompute blocks in the backward pass, for memory.
-      scan_blocks: compile the blocks of a stage once; slow on CPU.
+      scan_blocks: compile the blocks of a stage once; on CPU a step then takes several times as long.
       axis_name: the pmapped axis over which batch norm is synchronised; None: no such axis.
 
     Reference:
