@@ -275,8 +275,9 @@ def test_a_run_begins_with_pretrained_weights(tmp_path):
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(state.params))
     assert np.std(state.params["fc"]["kernel"]) > 0.01
 
-    state = experiment.create(config.resolve({"model": {**model, "pretrained_head": True}})).init_state()
-    assert all((leaf == 2).all() for leaf in jax.tree.leaves(state.params))
+    with_head = experiment.create(config.resolve({"model": {**model, "pretrained_head": True}}))
+    variables = with_head.pretrain({"params": state.params, "batch_stats": state.batch_stats})
+    assert all((leaf == 2).all() for leaf in jax.tree.leaves(variables))
 
     save_file({name: value for name, value in tensors.items() if "bn1" not in name}, path)
     with pytest.raises(
