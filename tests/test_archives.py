@@ -338,10 +338,17 @@ def test_a_server_that_never_answers_is_not_waited_for(monkeypatch):
     with http.server.HTTPServer(("localhost", 0), None) as silent:
         assert "localhost" in source_builder._unreachable(f"http://localhost:{silent.server_port}/file")
     # Looking up a name may take long, and knows no timeout.
-    monkeypatch.setattr(urllib.request, "urlopen", lambda *args, **kwargs: time.sleep(30))
+    over = threading.Event()
+
+    def look_up(*args, **kwargs):
+        over.wait()
+        raise OSError("nowhere")
+
+    monkeypatch.setattr(urllib.request, "urlopen", look_up)
     start = time.monotonic()
     assert source_builder._unreachable("http://nowhere/file") == "no answer from nowhere in 0.2 s"
     assert time.monotonic() - start < 10
+    over.set()
 
 
 @pytest.mark.parametrize(("status", "reachable"), [(200, True), (403, True), (405, True), (503, False)])

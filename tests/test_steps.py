@@ -21,6 +21,8 @@ def make(**overrides):
     """The digits experiment, by default with augmentation, in batches of 64."""
     layer = {
         "data.augmentation": ("pad_crop", "flip"),
+        "model.features": (8,),
+        "model.hidden": 16,
         "noise.rate": 0.4,
         "loss.name": "gradient_rescaling",
         "loss.lam": 1.0,
