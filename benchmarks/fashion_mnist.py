@@ -56,9 +56,8 @@ def main() -> None:
             runs.append({"seed": seed, **{key: summary[key] for key in KEPT}})
             print(f"{name} seed {seed}: {summary['test_accuracy_last']:.4f}", flush=True)
         results.append({"name": name, "runs": runs})
-    print(
-        "| loss | test accuracy, last epoch | best evaluation, chosen on test | memorisation |\n|---|---|---|---|"
-    )
+    print("| loss | test accuracy, last epoch | best evaluation, chosen on test | memorisation |")
+    print("|---|---|---|---|")
     for result in results:
         cells = [spread([one[key] for one in result["runs"]]) for key in KEPT[:3]]
         print(f"| {result['name']} | {' | '.join(cells)} |")
