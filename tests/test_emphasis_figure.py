@@ -99,7 +99,7 @@ def test_files_are_written_and_the_same_again(tmp_path, capsys):
         ("gce:normalization='integral'", "loss.normalization: is not of the weight"),
         ("gradient_rescaling:lam=1", "loss.beta: 'gradient_rescaling' needs a value"),
         ("gce:q=[0.5,0.7]", "loss.q: must be a single value"),
-        ("bi_tempered:t1=2", "t1 must be in [0, 1]"),
+        ("bi_tempered:t1=2", "loss.t1: must be in [0, 1], got 2"),
         ("aul:a=0.5", "must be finite"),
         ("combined:a=-0.5", "must be finite"),
         ("truncated_gce:k=1", "not 0 everywhere"),

@@ -148,6 +148,6 @@ def test_elr_lam_0_is_cross_entropy():
 def test_self_adaptive_with_a_memory_that_stays_is_cross_entropy():
     rng = np.random.default_rng(0)
     logits, labels = rng.normal(size=(N, C)).astype(np.float32), rng.integers(0, C, N)
-    loss = losses.for_training("self_adaptive", momentum=1.0, begin_steps=0)
+    loss = losses.for_training("self_adaptive", momentum=lambda step: 1.0, begin_steps=0)
     value, _ = loss.apply(logits, labels, loss.init(jnp.asarray(labels), C), 5)
     np.testing.assert_allclose(value, CE(logits, labels), rtol=1e-6)

@@ -1,7 +1,8 @@
 """Per-example losses, (logits `[..., C]`, integer labels `[...]`) -> `[...]`, and their registry.
 
-Adding one: write it as such a function with its hyper-parameters as keywords, and name it in `_LOSSES`; one
-that remembers its examples, as a function from its hyper-parameters to a `TrainingLoss` in `_WITH_MEMORY`.
+Adding one: write it as such a function with its hyper-parameters as keywords, name it in `_LOSSES`, and give
+the ranges of its hyper-parameters in `ranges.py`; one that remembers its examples, as a function from its
+hyper-parameters to a `TrainingLoss` in `_WITH_MEMORY`.
 """
 
 import functools
@@ -17,7 +18,7 @@ from grjax.losses import agreement, asymmetric, divergences, generalized, schedu
 from grjax.losses.agreement import combined, cross_entropy, imae, mae, mse
 from grjax.losses.asymmetric import ael, agce, aul
 from grjax.losses.bi_tempered import bi_tempered
-from grjax.losses.defaults import Published, defaults, published
+from grjax.losses.defaults import Published, published, published_datasets
 from grjax.losses.divergences import brier, gjs, js
 from grjax.losses.focal import Focal, FocalDetached, focal
 from grjax.losses.generalized import gce, phuber_ce, phuber_gce, taylor_ce, truncated_gce
@@ -52,6 +53,7 @@ from grjax.losses.normalized import (
     nnce,
     nnfl,
 )
+from grjax.losses.ranges import check_ranges
 from grjax.losses.rescaling import from_emphasis, gradient_rescaling, rescale
 from grjax.losses.symmetric import nmae, nrce, rce, sce
 from grjax.losses.targets import (
@@ -63,7 +65,7 @@ from grjax.losses.targets import (
     proselflc,
 )
 from grjax.losses.transition import backward_correction, estimate_transition, forward_correction
-from grjax.registry import check_options, lookup
+from grjax.registry import check_options, closest, lookup
 
 __all__ = [
     "Loss",
@@ -216,7 +218,8 @@ def create(name: str, *, axis_name: str | None = None, **hyperparameters: Any) -
       A function (logits `[..., C]`, labels `[...]`) -> `[...]`.
 
     Raises:
-      ConfigError: unknown name or hyper-parameter, or a required one is missing.
+      ConfigError: unknown name or hyper-parameter, a required one is missing, or a number is out of its
+        range.
 
     Example:
       >>> from grjax import losses
@@ -284,7 +287,8 @@ def emphasis(name: str, **hyperparameters: Any) -> Emphasis:
       is for all but 'gradient_rescaling', 'imae' and 'combined'.
 
     Raises:
-      ConfigError: unknown name or hyper-parameter, or a required one is missing.
+      ConfigError: unknown name or hyper-parameter, a required one is missing, or a number is out of its
+        range.
 
     Example:
       >>> from grjax import emphasis, losses
@@ -296,14 +300,44 @@ def emphasis(name: str, **hyperparameters: Any) -> Emphasis:
     return _EMPHASES[name](**_checked(name, hyperparameters, supplied=("normalization", "per_class")))
 
 
+def defaults(name: str, dataset: str) -> dict[str, Any]:
+    """The published hyper-parameters of a loss for a data set.
+
+    Args:
+      name: a registered loss.
+      dataset: 'cifar10', 'cifar100', 'mnist', 'clothing1m', 'webvision', 'digits'.
+
+    Returns:
+      Keywords for `create`; hyper-parameters that are not among them keep the defaults of the signature.
+
+    Raises:
+      ConfigError: an unknown loss, or nothing is published for it; the error names the data sets with
+        published values.
+
+    Example:
+      >>> from grjax import losses
+      >>> losses.defaults('sce', 'cifar100')
+      {'alpha': 6.0, 'beta': 0.1}
+    """
+    lookup("loss.name", _ALL, name)
+    found = published(name, dataset)
+    if found is None:
+        raise ConfigError(
+            f"loss.defaults: {name!r} has no published hyper-parameters for {dataset!r}; "
+            f"{closest(dataset, published_datasets(name))}"
+        )
+    return dict(found.options)
+
+
 def _checked(name: str, hyperparameters: Mapping[str, Any], supplied: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The hyper-parameters with published ones laid under, checked against the loss' signature."""
+    """The hyper-parameters with published ones laid under, checked against the loss' signature and ranges."""
     loss = lookup("loss.name", _ALL, name)
     options = dict(hyperparameters)
     dataset = options.pop("defaults", None)
     if dataset is not None:
         options = defaults(name, dataset) | options
     check_options("loss", name, loss, options, supplied=("logits", "labels", "views", "axis_name", *supplied))
+    check_ranges(name, options)
     return options
 
 

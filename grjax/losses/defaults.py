@@ -6,9 +6,6 @@ one of the loss' authors is taken and the other is named.
 
 from typing import Any, NamedTuple
 
-from grjax.errors import ConfigError
-from grjax.registry import closest
-
 
 class Published(NamedTuple):
     """Hyper-parameters and where they stand."""
@@ -162,30 +159,6 @@ def published(name: str, dataset: str) -> Published | None:
     return _PUBLISHED.get(name, {}).get(dataset)
 
 
-def defaults(name: str, dataset: str) -> dict[str, Any]:
-    """The published hyper-parameters of a loss for a data set.
-
-    Args:
-      name: a registered loss.
-      dataset: 'cifar10', 'cifar100', 'mnist', 'clothing1m', 'webvision', 'digits'.
-
-    Returns:
-      Keywords for `grjax.losses.create`; hyper-parameters that are not among them keep the defaults of the
-      signature.
-
-    Raises:
-      ConfigError: nothing is published for it; the error names the data sets with published values.
-
-    Example:
-      >>> from grjax import losses
-      >>> losses.defaults('sce', 'cifar100')
-      {'alpha': 6.0, 'beta': 0.1}
-    """
-    found = published(name, dataset)
-    if found is None:
-        known = _PUBLISHED.get(name, {})
-        raise ConfigError(
-            f"loss.defaults: {name!r} has no published hyper-parameters for {dataset!r}; "
-            f"{closest(dataset, known)}"
-        )
-    return dict(found.options)
+def published_datasets(name: str) -> list[str]:
+    """The data sets for which hyper-parameters of a loss are published."""
+    return sorted(_PUBLISHED.get(name, {}))

@@ -38,7 +38,7 @@ def gce(
 ) -> jax.Array:
     """Generalised cross-entropy: L = (1 - p^q) / q, w = 2 p^q (1 - p).
 
-    q = 0 is cross-entropy, q = 1 MAE. See `agreement` for arguments.
+    q >= 0; 0 is cross-entropy, 1 MAE. See `agreement` for arguments.
 
     Reference: Zhang & Sabuncu, NeurIPS 2018.
     """
@@ -77,7 +77,7 @@ def truncated_gce(
 
     w = 2 p^q (1 - p) [p > k]: examples of which the model thinks little are left out at once. The paper's
     training refreshes that choice every few epochs instead: `truncated_gce_pruned`. With k above the p that
-    training begins with, nothing is learned. See `agreement` for arguments.
+    training begins with, nothing is learned. q >= 0, 0 < k < 1. See `agreement` for arguments.
 
     Reference: Zhang & Sabuncu, NeurIPS 2018.
     """
@@ -197,8 +197,8 @@ def phuber_gce(
 ) -> jax.Array:
     """Partially Huberised generalised cross-entropy: GCE, and below p0 = tau^(1 / (q - 1)) its tangent.
 
-    L = tau (p0 - p) + (1 - p0^q) / q for p <= p0; w = 2 (1 - p) min(p^q, tau p). tau >= 1, q < 1. See
-    `agreement` for arguments.
+    L = tau (p0 - p) + (1 - p0^q) / q for p <= p0; w = 2 (1 - p) min(p^q, tau p). tau >= 1, 0 <= q < 1.
+    See `agreement` for arguments.
 
     Reference: Menon et al., ICLR 2020.
     """

@@ -131,8 +131,8 @@ def truncated_gce_pruned(
     between two epochs instead, from the best model so far and images without augmentation. Evaluates as GCE.
 
     Args:
-      q: exponent, see `truncated_gce`.
-      k: least p of an example that takes part.
+      q: exponent, see `truncated_gce`; > 0.
+      k: least p of an example that takes part, 0 < k < 1.
       begin_steps: step of the first refreshment.
       every_steps: steps from one refreshment to the next.
       window_steps: steps that one takes: those of an epoch.

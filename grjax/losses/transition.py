@@ -16,6 +16,10 @@ from grjax.losses.inputs import log_softmax
 def forward_correction(logits: ArrayLike, labels: ArrayLike, *, transition: ArrayLike) -> jax.Array:
     """Forward correction: L = -log (T^T softmax(z))_y, cross-entropy of the noisy prediction.
 
+    A label that T never gives, whose column is all 0, has the probability 0 whatever the prediction is: it
+    says nothing about the clean class, so its loss is large, -log of the least normal number instead of
+    infinity, and its gradient 0.
+
     Args:
       logits: `[..., C]`, floating and finite: of the clean label.
       labels: noisy class indices, `[...]`, integer.
@@ -33,7 +37,11 @@ def forward_correction(logits: ArrayLike, labels: ArrayLike, *, transition: Arra
     """
     log_p, _, labels = log_softmax(logits, labels)
     matrix = _matrix(transition, log_p.shape[-1], log_p.dtype)
-    to_label = jnp.log(jnp.asarray(matrix).T)[labels]  # [..., C]: log P(label | class)
+    columns = jnp.asarray(matrix).T
+    never = (columns == 0).all(-1, keepdims=True)
+    to_label = jnp.log(jnp.where(never, jnp.finfo(columns.dtype).tiny, columns))[
+        labels
+    ]  # log P(label | class)
     return -jax.nn.logsumexp(log_p + to_label, axis=-1)
 
 
