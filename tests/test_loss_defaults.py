@@ -51,3 +51,10 @@ def test_nothing_is_published():
     assert losses.published("gce", "imagenet") is None
     with pytest.raises(ConfigError, match=r"loss.defaults: 'gce'.*'imagenet'.*Known: cifar10, cifar100"):
         losses.create("gce", defaults="imagenet")
+    with pytest.raises(ConfigError, match="'nce' has no published hyper-parameters for 'cifar10'"):
+        losses.defaults("nce", "cifar10")
+
+
+def test_defaults_of_an_unknown_loss():
+    with pytest.raises(ConfigError, match=r"loss.name: unknown name 'gcee'; did you mean 'gce'\?"):
+        losses.defaults("gcee", "cifar10")

@@ -64,7 +64,7 @@ def stacked_options(case):
     return {key: jnp.asarray(np.stack([options[key] for options in sets]), dtype) for key in first}
 
 
-# Without LLVM's optimisation, which takes half of the time to compile; the pmapped one below has it.
+# Without LLVM's optimisation, which takes half of the time to compile.
 QUICK = {"xla_backend_optimization_level": 0}
 compiled = jax.jit(of_all_losses(for_all_options), compiler_options=QUICK)
 
@@ -269,28 +269,33 @@ def test_an_example_depends_on_the_others_only_where_it_is_documented(case):
         np.testing.assert_array_equal(among_others[0][:, : N // 2], alone[0][:, : N // 2])
 
 
-def on_one_device(case, logits, labels, cotangent):
-    """With the first set of hyper-parameters, as Python's numbers."""
-    return value_and_gradient(
-        case, logits, labels, cotangent, REFERENCES[case].options[0], axis_name="devices"
-    )
-
-
+COUPLED = [case for case in REFERENCES if REFERENCES[case].couples_batch]
 SPREADS = {
-    "pmap": jax.pmap(of_all_losses(on_one_device), axis_name="devices"),
-    "vmap": jax.jit(jax.vmap(of_all_losses(on_one_device), axis_name="devices"), compiler_options=QUICK),
+    "pmap": lambda function: jax.pmap(function, axis_name="devices"),
+    "vmap": lambda function: jax.jit(jax.vmap(function, axis_name="devices")),
 }
 
 
-@pytest.mark.parametrize("case", REFERENCES)
+@pytest.mark.parametrize("case", COUPLED)
 @pytest.mark.parametrize("spread", SPREADS)
 def test_over_devices_as_in_one_batch(spread, case):
     logits, labels = random_batch()
     values, gradients = run(case, logits, labels)
+
+    def on_one_device(logits, labels):
+        ones, options = jnp.ones(labels.shape), REFERENCES[case].options[0]
+        return value_and_gradient(case, logits, labels, ones, options, axis_name="devices")
+
     shards = logits.reshape(4, N // 4, C), labels.reshape(4, N // 4)
-    value, gradient = run(case, *shards, program=SPREADS[spread])
+    value, gradient = SPREADS[spread](on_one_device)(*shards)
     np.testing.assert_allclose(value.reshape(N), values[0], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(gradient.reshape(N, C), gradients[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", losses.names())
+def test_every_loss_may_be_made_with_an_axis(name):
+    found = next(found for found in REFERENCES.values() if found.loss == name)
+    losses.create(name, axis_name="devices", **found.static, **found.options[0])
 
 
 @pytest.mark.parametrize("case", REFERENCES)

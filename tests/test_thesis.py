@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import scipy.integrate
 import scipy.special
 from loss_references import REFERENCES, WRITTEN, combined_weight, gr_weight, imae_weight
 
@@ -49,12 +48,16 @@ def breaks_of(name, options):
         "phuber_ce": lambda tau: 1 / tau,
         "phuber_gce": lambda tau, q: tau ** (1 / (q - 1)),
     }
-    return [1e-6, 1e-3, 0.05, 0.9, 0.999] + ([at[name](**options)] if name in at else [])
+    return [1e-9, 1e-6, 1e-3, 0.05, 0.9, 0.999, 1 - 1e-6] + ([at[name](**options)] if name in at else [])
 
 
 def integrate(function, low, high, breaks):
+    """Of a function of arrays, by Gauss' quadrature from one break to the next."""
     inside = sorted({each for each in breaks if low < each < high})
-    return scipy.integrate.quad(function, low, high, points=inside, epsabs=1e-12, epsrel=1e-10, limit=500)[0]
+    edges = np.array([low, *inside, high])[:, None]
+    nodes, weights = np.polynomial.legendre.leggauss(48)
+    width = np.diff(edges, axis=0)
+    return (function((edges[:-1] + width * (nodes + 1) / 2).ravel()) * (width * weights / 2).ravel()).sum()
 
 
 @functools.cache
@@ -127,7 +130,7 @@ def test_value_is_the_integral_of_the_weight(name, options):
         weight = weight_of(name, options)
         at_1 = float(WRITTEN[name](np, np.float64(1), **options))
         for p in (0.02, 0.24, 0.61, 0.9):
-            found = integrate(lambda t: float(weight(t)) / (2 * t * (1 - t)), p, 1, breaks_of(name, options))
+            found = integrate(lambda t: weight(t) / (2 * t * (1 - t)), p, 1, breaks_of(name, options))
             np.testing.assert_allclose(found + at_1, WRITTEN[name](np, np.float64(p), **options), rtol=1e-8)
 
 
@@ -144,9 +147,7 @@ def test_with_derivative_normalisation_the_weight_integrates_to_1(name, options)
     with jax.enable_x64(True):
         norms = compiled(name, (("normalization", "integral"),))
         arrays = as_arrays(options)
-        total = integrate(
-            lambda p: float(norms(logits_of(np.float64(p)), arrays)), 0, 1, breaks_of(name, options)
-        )
+        total = integrate(lambda p: np.asarray(norms(logits_of(p), arrays)), 0, 1, breaks_of(name, options))
         np.testing.assert_allclose(total, 1, rtol=1e-6)
 
 

@@ -53,6 +53,24 @@ def test_no_gradient_flows_to_the_transition(correction):
     np.testing.assert_array_equal(to_matrix(np.float32(TRANSITION)), 0)
 
 
+@pytest.mark.parametrize("inside", [lambda function: function, jax.jit], ids=["number", "traced"])
+def test_a_label_that_the_transition_never_gives_has_a_finite_loss_and_no_gradient(inside):
+    transition = np.array([[0.0, 0.6, 0.4], [0.0, 1.0, 0.0], [0.0, 0.1, 0.9]], np.float32)
+    logits = np.random.default_rng(0).normal(size=(2, 3)).astype(np.float32)
+
+    def value_and_gradient(transition):
+        value, pullback = jax.vjp(
+            lambda z: losses.forward_correction(z, LABELS, transition=transition), logits
+        )
+        return value, pullback(np.ones(2, np.float32))[0]
+
+    value, gradient = inside(value_and_gradient)(transition)
+    np.testing.assert_allclose(value[0], -np.log(np.finfo(np.float32).tiny), rtol=1e-6)
+    np.testing.assert_array_equal(gradient[0], 0)
+    assert np.abs(gradient[1]).max() > 0.01
+    np.testing.assert_allclose(np.exp(-value[1]), (jax.nn.softmax(logits) @ transition)[1, 1], rtol=1e-5)
+
+
 def test_backward_correction_is_unbiased():
     logits = np.random.default_rng(0).normal(size=3).astype(np.float32)
     of_labels = losses.backward_correction(np.tile(logits, (3, 1)), np.arange(3), transition=TRANSITION)

@@ -98,7 +98,7 @@ def contains(interval: str, number: float) -> bool:
     return above and below
 
 
-def _numbers(value: Any) -> list[float]:
+def _numbers(value: Any) -> list[Any]:
     """A number as a list of one, all numbers of a nested list; none of anything else."""
     if isinstance(value, list | tuple):
         return [number for element in value for number in _numbers(element)]

@@ -38,11 +38,10 @@ def forward_correction(logits: ArrayLike, labels: ArrayLike, *, transition: Arra
     log_p, _, labels = log_softmax(logits, labels)
     matrix = _matrix(transition, log_p.shape[-1], log_p.dtype)
     columns = jnp.asarray(matrix).T
-    never = (columns == 0).all(-1, keepdims=True)
-    to_label = jnp.log(jnp.where(never, jnp.finfo(columns.dtype).tiny, columns))[
-        labels
-    ]  # log P(label | class)
-    return -jax.nn.logsumexp(log_p + to_label, axis=-1)
+    never = (columns == 0).all(-1)
+    to_label = jnp.log(jnp.where(never[:, None], 1, columns))[labels]  # [..., C]: log P(label | class)
+    loss = -jax.nn.logsumexp(log_p + to_label, axis=-1)
+    return jnp.where(never[labels], -jnp.log(jnp.finfo(log_p.dtype).tiny), loss)
 
 
 def backward_correction(logits: ArrayLike, labels: ArrayLike, *, transition: ArrayLike) -> jax.Array:
