@@ -100,9 +100,9 @@ def test_files_are_written_and_the_same_again(tmp_path, capsys):
         ("gradient_rescaling:lam=1", "loss.beta: 'gradient_rescaling' needs a value"),
         ("gce:q=[0.5,0.7]", "loss.q: must be a single value"),
         ("bi_tempered:t1=2", "loss.t1: must be in [0, 1], got 2"),
-        ("aul:a=0.5", "must be finite"),
+        ("aul:a=0.5", "loss.a: must be in (1, inf), got 0.5"),
         ("combined:a=-0.5", "must be finite"),
-        ("truncated_gce:k=1", "not 0 everywhere"),
+        ("truncated_gce:k=0.9999999999", "not 0 everywhere"),
     ],
 )
 def test_mistakes_are_one_line(spec, message, tmp_path, capsys):
