@@ -102,7 +102,7 @@ class TaylorCE:
         return jax.lax.fori_loop(0, most, horner, jnp.zeros_like(not_p))
 
     def log_weight(self, log_odds: jax.Array) -> jax.Array:
-        order = jnp.asarray(self.order, log_odds.dtype)
+        order = jnp.asarray(self.order, jnp.int32).astype(log_odds.dtype)  # as many terms as the value has
         return LOG_2 + log_not_p(log_odds) + jnp.log(-jnp.expm1(order * log_not_p(log_odds)))
 
 
