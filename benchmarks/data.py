@@ -22,7 +22,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +145,7 @@ def stream_jpegs(number: int, workers: int, side: int = 256) -> dict[str, float]
     """One epoch over a tree of JPEGs: images a second and a core, and what memory it took."""
     with tempfile.TemporaryDirectory() as name:
         edges = np.linspace(0, number, 9).astype(int).tolist()
-        with ProcessPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(functools.partial(write_jpegs, Path(name), side=side), edges[:-1], edges[1:]))
         dataset = data.load("folder", dir=name, image_size=224)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
