@@ -1,7 +1,6 @@
 """Trains and evaluates classifiers under label noise: `python run.py --help`."""
 
 import os
-import re
 import time
 
 START = time.monotonic()  # before the imports: they are part of what a person waits for
@@ -84,10 +83,7 @@ def join_hosts() -> None:
 def parse_flags(argv: list[str]) -> list[str]:
     """The parser of absl, but a config that cannot be loaded is an error in one line."""
     with exit_in_one_line("--debug" in argv, kinds=(Exception,)):
-        if not any(argument.lstrip("-").split("=")[0] == "config" for argument in argv[1:]):
-            argv = [argv[0], f"--config={DEFAULT_CONFIG}", *argv[1:]]
-        whole = f"--config={grjax.config_file.__file__}:"
-        argv = [re.sub("^--?config=", lambda _: whole, argument) for argument in argv]
+        argv = grjax.config_file.complete(argv, DEFAULT_CONFIG)
         rest = app.parse_flags_with_usage(argv)
         CONFIG.value.keys()  # a file that is not there shows only when it is looked at
         return rest

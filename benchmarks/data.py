@@ -59,10 +59,10 @@ def of_feed(dataset: Dataset, name: str, workers: int) -> Pipeline:
     device_data = DeviceData(*replicate((source.device_images(), dataset.splits["train"].labels, mean, std)))
     function = augment.create(("pad_crop", "flip"))
 
-    def prepare(step: jax.Array, device_data: DeviceData, batch: Batch) -> jax.Array:
+    def prepare(step: jax.Array, device_data: DeviceData, batch: Batch) -> tuple[jax.Array, jax.Array]:
         key = jax.random.fold_in(jax.random.key(0), step)
         images = function(batch.pixels(device_data), batch.positions, key)
-        return device_data.standardise(images)
+        return device_data.standardise(images), device_data.labels[batch.positions]
 
     sampler = Sampler(len(dataset.splits["train"]), BATCH, seed=0)
     p_prepare = parallelize(prepare)

@@ -29,7 +29,8 @@ def defaults() -> ConfigDict:
                 # ~/tensorflow_datasets.
                 "dir": None,
                 "image_size": 224,  # of images that lie in files of their own, as Clothing1M's
-                "augmentation": (),  # names of grjax.data.augment, applied in turn
+                # Names of grjax.data.augment, applied in turn; ("default",): as published for the data set.
+                "augmentation": (),
                 "mixing": {"name": "none"},  # of grjax.data.mixing: mixup, cutmix
                 "views": 1,  # of each example in a batch, augmented independently
                 "feed": "auto",  # 'resident' on the devices, 'streaming' from the host; auto: by size

@@ -4,7 +4,9 @@ ml_collections sets a key from the command line only in a section that is there:
 `--config.imbalance.name=long_tail` works whatever the file says.
 """
 
+import re
 import runpy
+from pathlib import Path
 
 from ml_collections import ConfigDict
 
@@ -22,3 +24,15 @@ def get_config(path: str) -> ConfigDict:
     sections = {key: value for key, value in defaults().items() if isinstance(value, ConfigDict)}
     data = {**sections["data"], **config.get("data", {})}
     return ConfigDict({**sections, **config, "data": data})
+
+
+def complete(argv: list[str], default: Path) -> list[str]:
+    """The arguments of a program; its `--config FILE`, or a default one, is loaded through this file."""
+    names_file = re.compile("--?config(=|$)")
+    at = next((k for k, argument in enumerate(argv) if names_file.match(argument)), None)
+    if at is None:
+        return [argv[0], f"--config={__file__}:{default}", *argv[1:]]
+    file, rest = argv[at].partition("=")[2], argv[at + 1 :]
+    if "=" not in argv[at] and rest:  # the file is an argument of its own
+        file, *rest = rest
+    return [*argv[:at], f"--config={__file__}:{file}", *rest]

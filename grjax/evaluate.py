@@ -21,8 +21,8 @@ from grjax.feed import Resident, Streaming
 from grjax.metrics import Predictions, Row
 from grjax.steps import DeviceData, TrainState, parallelize, replicate, split_over_devices
 
-# What changes no result.
-_OVERRIDES = ("data.dir", "open_set.dir", "noise.path", "eval_batch_size")
+# What evaluation may be given: where things lie now, and how they are fed.
+_OVERRIDES = (*workdir_lib.NOT_PART_OF_THE_RUN, "eval_batch_size")
 
 
 def predict(
@@ -122,9 +122,10 @@ def evaluate_checkpoint(
     p_eval_step = parallelize(experiment.eval_step())
     row, predictions = measure(p_eval_step, state, device_data(experiment), experiment)
     result = {"step": step, **row, "noise_sha256": experiment.noise.sha256, "per_class": {}}
+    without = {"train": experiment.noise.open_set}  # these images are of no class
     for name, split in experiment.dataset.splits.items():
         result["per_class"][name] = metrics.per_class(
-            predictions[name], split.labels, experiment.dataset.class_names
+            predictions[name], split.labels, experiment.dataset.class_names, without=without.get(name)
         )
     if jax.process_index() == 0:
         metrics.write_whole(workdir / f"evaluation_{step}.json", json.dumps(result, indent=2) + "\n")
@@ -143,7 +144,7 @@ def _print(result: dict[str, Any]) -> None:
             table.add_row(key, cell(value))
     console.print(table)
     splits = list(result["per_class"])
-    table = Table("class", *splits, title="accuracy on the clean labels of each class (examples)")
+    table = Table("class", *splits, title="accuracy on each class (examples)")
     for rows in zip(*result["per_class"].values(), strict=True):
         table.add_row(rows[0]["class"], *(f"{cell(row['accuracy'])} ({row['examples']})" for row in rows))
     console.print(table)

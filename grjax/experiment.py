@@ -66,7 +66,7 @@ class Experiment:
             return np.stack([self.sampler[first + k] for k in range(self.steps_per_call)])
 
         calls = step // self.steps_per_call, self.total_steps // self.steps_per_call
-        return self.feed.batches("train", positions, *calls)
+        return self.feed.batches("train", positions, *calls, training=True)
 
     def learning_rate_at(self, step: int) -> float:
         """The learning rate with which the step after `step` is taken."""
@@ -138,7 +138,8 @@ def create(config: ConfigDict, *, training: bool = True) -> Experiment:
     # Names and options first: an error in them need not wait for the data. The lengths that a loss may need
     # are not known yet; these are long enough for everything.
     create_loss(config.loss, steps_per_epoch=10**6, total_steps=10**12)
-    augmentation = augment.create(config.data.augmentation)
+    chosen = tuple(config.data.augmentation)
+    augmentation = augment.create(augment.defaults(config.data.name) if chosen == ("default",) else chosen)
     mix = mixing.create(config.data.mixing)
     _check_views(config, mix)
     pretrain = import_torch.loader(**{key: config.model[key] for key in _WEIGHTS if key in config.model})

@@ -66,7 +66,13 @@ class Resident:
         return np.concatenate([split.images[np.arange(len(split))] for split in splits])
 
     def batches(
-        self, split: str, positions: Callable[[int], np.ndarray], start: int, stop: int
+        self,
+        split: str,
+        positions: Callable[[int], np.ndarray],
+        start: int,
+        stop: int,
+        *,
+        training: bool = False,
     ) -> Iterator[Batch]:
         """The batches `start` to `stop` - 1.
 
@@ -76,7 +82,9 @@ class Resident:
             same on every host.
           start: number of the first batch.
           stop: number after the last.
+          training: whether the images are to be trained on, positions [K, B], and may be cropped at random.
         """
+        del training  # what is random happens on the devices
         names = list(self._dataset.splits)
         first = sum(len(self._dataset.splits[name]) for name in names[: names.index(split)])
         for number in range(start, stop):
@@ -97,17 +105,21 @@ class Streaming:
         return None
 
     def batches(
-        self, split: str, positions: Callable[[int], np.ndarray], start: int, stop: int
+        self,
+        split: str,
+        positions: Callable[[int], np.ndarray],
+        start: int,
+        stop: int,
+        *,
+        training: bool = False,
     ) -> Iterator[Batch]:
         """As of `Resident`; up to two batches a worker are loaded ahead."""
         images = self._dataset.splits[split].images
 
         def load(number: int) -> Batch:
             mine = split_over_devices(positions(number))
-            if split == "train" and self._crop_seed is not None:
-                found = self._cropped(mine, number)
-            else:
-                found = images[mine.ravel()]
+            cropped = training and self._crop_seed is not None
+            found = self._cropped(mine, number) if cropped else images[mine.ravel()]
             found = found.reshape(*mine.shape, *found.shape[1:])
             return Batch(cast(jax.Array, mine), cast(jax.Array, found))
 

@@ -63,11 +63,20 @@ def train_metrics(predictions: Predictions, noise: NoisyLabels) -> Row:
     }
 
 
-def per_class(predictions: Predictions, labels: np.ndarray, class_names: Iterable[str]) -> list[Row]:
-    """Accuracy (recall) of each class, over clean labels [N]; None for a class without examples."""
+def per_class(
+    predictions: Predictions,
+    labels: np.ndarray,
+    class_names: Iterable[str],
+    without: np.ndarray | None = None,
+) -> list[Row]:
+    """Accuracy (recall) of each class, over the split's labels [N] before noise of ours.
+
+    None for a class without examples. `without`: bool [N], examples that do not count.
+    """
+    counted = np.ones(len(labels), bool) if without is None else ~without
     rows = []
     for label, name in enumerate(class_names):
-        correct = predictions.classes[labels == label] == label
+        correct = predictions.classes[(labels == label) & counted] == label
         accuracy = float(correct.mean()) if len(correct) else None
         rows.append({"class": name, "examples": len(correct), "accuracy": accuracy})
     return rows

@@ -52,6 +52,7 @@ def train_and_evaluate(config: ConfigDict, workdir: Path, start_time: float | No
     display = Display(quiet=not leader)
     summary = workdir_lib.read_summary(workdir)
     if summary is not None:
+        experiment.noise.check_equals(workdir / "noise.npz")
         display.say(f"{workdir}: the run is finished, at step {summary['num_steps']}; nothing to do")
         return summary
     lock = workdir_lib.locked(workdir) if leader else contextlib.nullcontext()

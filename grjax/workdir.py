@@ -33,7 +33,7 @@ from grjax.metrics import write_whole
 from grjax.noise import NoisyLabels
 
 # What changes no result does not make another run.
-_NOT_PART_OF_THE_RUN = (
+NOT_PART_OF_THE_RUN = (
     "data.dir",
     "data.feed",
     "data.workers",
@@ -170,5 +170,5 @@ def _difference(theirs: dict[str, Any], mine: dict[str, Any]) -> list[str]:
     return [
         f"{key}: {there.get(key, 'not set')} there, {here.get(key, 'not set')} here"
         for key in sorted(there.keys() | here.keys())
-        if key not in _NOT_PART_OF_THE_RUN and there.get(key) != here.get(key)
+        if key not in NOT_PART_OF_THE_RUN and there.get(key) != here.get(key)
     ]

@@ -120,7 +120,7 @@ def test_unknown_feeds(name, workers, message):
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory):
+def tree_folder(tmp_path_factory):
     """Images of 40 x 30 whose red is their column and whose green is their row."""
     folder = tmp_path_factory.mktemp("tree")
     columns, rows = np.meshgrid(np.arange(40), np.arange(30))
@@ -130,12 +130,19 @@ def tree(tmp_path_factory):
         PIL.Image.fromarray(
             np.stack([columns * 6, rows * 8, np.full_like(rows, number)], -1).astype(np.uint8)
         ).save(path)
-    return data.load("folder", dir=str(folder), image_size=8, test_fraction=0.2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tree(tree_folder):
+    return data.load("folder", dir=str(tree_folder), image_size=8, test_fraction=0.2)
 
 
 def crops_of(tree, seed=0, stop=2):
     source = feed.create("streaming", tree, 2, seed)
-    return list(source.batches("train", lambda number: np.arange(8, dtype=np.int32)[None], 0, stop))
+    return list(
+        source.batches("train", lambda number: np.arange(8, dtype=np.int32)[None], 0, stop, training=True)
+    )
 
 
 def test_random_resized_crops_are_parts_of_the_image_and_differ_by_example_step_and_seed(tree):
@@ -159,17 +166,29 @@ def test_random_resized_crops_are_parts_of_the_image_and_differ_by_example_step_
 def test_random_crops_do_not_depend_on_how_many_steps_a_call_has(tree):
     source = feed.create("streaming", tree, 2, 0)
     steps = [np.arange(8, dtype=np.int32) + k for k in range(4)]
-    single = list(source.batches("train", lambda number: steps[number][None], 0, 4))
-    double = list(source.batches("train", lambda number: np.stack(steps[2 * number : 2 * number + 2]), 0, 2))
+    single = list(source.batches("train", lambda number: steps[number][None], 0, 4, training=True))
+    pairs = [np.stack(steps[:2]), np.stack(steps[2:])]
+    double = list(source.batches("train", lambda number: pairs[number], 0, 2, training=True))
     for k in range(4):
         np.testing.assert_array_equal(single[k].images[:, 0], double[k // 2].images[:, k % 2])
 
 
-def test_evaluation_sees_whole_images(tree):
-    [batch] = feed.create("streaming", tree, 1, 0).batches(
-        "test", lambda _: np.arange(8, dtype=np.int32), 0, 1
-    )
-    np.testing.assert_array_equal(batch.images.reshape(8, 8, 8, 3), tree.splits["test"].images[np.arange(8)])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_evaluation_sees_whole_images(tree, split):
+    source = feed.create("streaming", tree, 1, 0)
+    [batch] = source.batches(split, lambda number: np.arange(8, dtype=np.int32), 0, 1)
+    np.testing.assert_array_equal(batch.images.reshape(8, 8, 8, 3), tree.splits[split].images[np.arange(8)])
+
+
+def test_a_run_with_random_crops_trains_and_evaluates(tree_folder, tmp_path):
+    layer = {
+        "data.name": "folder", "data.dir": str(tree_folder), "data.image_size": 8,
+        "data.random_resized_crop": True, "model.features": (4,), "model.hidden": 8, "batch_size": 16,
+        "eval_batch_size": 16, "train_steps": 2, "eval_every_steps": 2, "checkpoint_every_steps": 2,
+        "tensorboard": False,
+    }  # fmt: skip
+    summary = train_and_evaluate(config.resolve(config.unflatten(layer)), tmp_path / "run")
+    assert summary["num_steps"] == 2
 
 
 @pytest.mark.parametrize("name", ["resident", "streaming"])

@@ -223,6 +223,7 @@ def test_sigterm_to_one_of_two_processes_stops_both(tmp_path):
         (["--config.loss.name=cross_entropy", "--config.loss.beta=1"], 2, "'cross_entropy' has no such"),
         (["--config.train_steps=5", "--config.train_epochs=5"], 2, "the duration is given twice"),
         (["--config=configs/nowhere.py"], 2, "configs/nowhere.py"),
+        (["--config", "configs/digits.py", "--config.imbalance.name=lng_tail"], 2, "imbalance.name: unknown"),
         (["--config.imbalance.name=lng_tail"], 2, "imbalance.name: unknown name 'lng_tail'"),
         (["--config.data.mixing.name=mixup"], 2, "data.mixing.alpha: 'mixup' needs a value"),
         (["--mode=evaluate"], 3, "no run there"),

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from grjax import config, experiment, workdir
+from grjax import config, data, experiment, workdir
 from grjax.checkpoints import Checkpoints
 from grjax.data import Split, tfds_source
 from grjax.errors import ConfigError, NonFiniteError, WorkdirError
@@ -108,6 +108,22 @@ def test_nothing_compiles_after_the_first_step_and_the_train_step_once(tmp_path,
         compiled.append(sum("Finished XLA compilation" in message for message in caplog.messages))
     assert len(traced) == 2  # once a run
     assert 0 < compiled[1] <= compiled[0]
+
+
+def test_a_finished_run_is_not_taken_for_one_with_other_labels(tmp_path):
+    """A file of labels may move, so where it lies is no part of the run; what it says is."""
+    labels = data.load("digits").splits["train"].labels
+    ids = data.load("digits").splits["train"].ids
+    for name, given in {"one": labels, "other": (labels + 1) % 10}.items():
+        np.savez(tmp_path / f"{name}.npz", ids=ids, labels=given)
+    file = {"noise": {"name": "file", "path": str(tmp_path / "one.npz")}}
+    train_and_evaluate(small(**file), tmp_path / "run")
+    moved = shutil.move(tmp_path / "one.npz", tmp_path / "moved.npz")
+    train_and_evaluate(small(noise={"name": "file", "path": str(moved)}), tmp_path / "run")
+    with pytest.raises(WorkdirError, match="other noisy labels"):
+        train_and_evaluate(
+            small(noise={"name": "file", "path": str(tmp_path / "other.npz")}), tmp_path / "run"
+        )
 
 
 def test_clean_labels_do_not_reach_training(finished_once, tmp_path, monkeypatch):
