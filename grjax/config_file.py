@@ -22,7 +22,9 @@ def get_config(path: str) -> ConfigDict:
     file, *argument = path.split(":", 1)
     config: ConfigDict = runpy.run_path(file)["get_config"](*argument)
     sections = {key: value for key, value in defaults().items() if isinstance(value, ConfigDict)}
-    data = {**sections["data"], **config.get("data", {})}
+    # A default of None has no type to set it by; left out, it takes that of the value.
+    data = {key: value for key, value in sections["data"].items() if value is not None}
+    data |= dict(config.get("data", {}))
     return ConfigDict({**sections, **config, "data": data})
 
 

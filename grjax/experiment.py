@@ -147,6 +147,11 @@ def create(config: ConfigDict, *, training: bool = True) -> Experiment:
 
     dataset, noisy = corrupted_data(config)
     train = dataset.splits["train"]
+    if config.data.augmentation and train.images.dtype != np.uint8:
+        raise ConfigError(
+            f"data.augmentation: must be empty for {config.data.name!r}, it is made for uint8 images, those "
+            f"are {train.images.dtype}"
+        )
     if config.batch_size > len(train):
         raise ConfigError(f"batch_size: {config.batch_size} exceeds the {len(train)} training examples")
     sampler = Sampler(len(train), config.batch_size, config.order_seed)

@@ -1,8 +1,8 @@
 """Feeds: how the images of a batch reach the devices.
 
-Resident, all images lie in device memory as uint8, and a batch is the positions of its examples. Streaming,
-threads of the host load the images of the batches to come, and a batch carries them along. Both take the same
-positions from the same sampler, so a run does not depend on which of them feeds it.
+Resident, all images lie in device memory, pixels as uint8, and a batch is the positions of its examples.
+Streaming, threads of the host load the images of the batches to come, and a batch carries them along. Both
+take the same positions from the same sampler, so a run does not depend on which of them feeds it.
 """
 
 import os
@@ -49,7 +49,8 @@ def create(
             )
         return Streaming(dataset, workers, random_resized_crop)
     if name == "auto":
-        size = sum(int(np.prod(split.images.shape)) for split in dataset.splits.values())
+        arrays = [split.images for split in dataset.splits.values()]
+        size = sum(int(np.prod(images.shape)) * images.dtype.itemsize for images in arrays)
         name = "resident" if size <= _RESIDENT_SHARE * _device_memory() else "streaming"
     return Resident(dataset) if name == "resident" else Streaming(dataset, workers)
 
@@ -61,7 +62,7 @@ class Resident:
         self._dataset = dataset
 
     def device_images(self) -> np.ndarray | None:
-        """What `DeviceData` keeps: the images of all splits in turn, uint8 [sum of N, height, width, C]."""
+        """What `DeviceData` keeps: the images of all splits in turn, [sum of N, height, width, C]."""
         splits = self._dataset.splits.values()
         return np.concatenate([split.images[np.arange(len(split))] for split in splits])
 

@@ -38,13 +38,13 @@ class TrainState(flax.struct.PyTreeNode):
 class DeviceData(flax.struct.PyTreeNode):
     """What stays in device memory for the whole run. Clean labels are not here: no step can see them."""
 
-    images: jax.Array | None  # uint8 [N of all splits, height, width, C], training first; None: streamed
+    images: jax.Array | None  # [N of all splits, height, width, C], training first; None: streamed
     labels: jax.Array  # int32 [N of the training split], noisy
     mean: jax.Array  # float32 [channels], of the training pixels
     std: jax.Array  # float32 [channels]
 
     def standardise(self, images: jax.Array) -> jax.Array:
-        """uint8 pixels to float32 of mean 0 and standard deviation 1 in each channel."""
+        """Pixels or features to float32 of mean 0 and standard deviation 1 in each channel."""
         mean, std = self.mean[None, None, None], self.std[None, None, None]
         return (images.astype(jnp.float32) - mean) / std
 
@@ -53,10 +53,10 @@ class Batch(flax.struct.PyTreeNode):
     """Examples of one batch, or of the batches of several steps; `grjax.feed` makes them."""
 
     positions: jax.Array  # int32 [..., B], of the examples in `DeviceData.images`, or else in their split
-    images: jax.Array | None = None  # uint8 [..., B, height, width, C]; None: `DeviceData` has them
+    images: jax.Array | None = None  # [..., B, height, width, C]; None: `DeviceData` has them
 
     def pixels(self, data: DeviceData) -> jax.Array:
-        """The images, uint8."""
+        """The images, as the data set has them."""
         if self.images is not None:
             return self.images
         assert data.images is not None, "a feed gives images to the devices once, or with each batch"

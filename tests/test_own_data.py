@@ -80,7 +80,7 @@ def test_grey_images_get_a_channel_and_names_become_numbers():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"images": IMAGES / 255}, "train images: must be uint8, of values 0..255, got float64"),
+        ({"images": IMAGES / 255}, "train images: must be uint8, of values 0..255, or float32 features, got"),
         ({"labels": LABELS[:-1]}, "train: 20 images, 19 labels, 19 ids; the numbers must be equal"),
         ({"ids": np.arange(19)}, "train: 20 images, 20 labels, 19 ids; the numbers must be equal"),
         ({"ids": np.zeros(20, int)}, "ids are not distinct"),
@@ -97,7 +97,7 @@ def test_grey_images_get_a_channel_and_names_become_numbers():
         ({"test_fraction": 0.99}, "data.test_fraction: 0.99 leaves no training example of class 0"),
         ({"test_seed": -1}, "data.test_seed: must be in [0, 2**64), got -1"),
         ({"images": IMAGES[0, 0, 0]}, "train: 3 images, 20 labels"),
-        ({"images": IMAGES.reshape(20, -1)}, "images must be uint8 [N, height, width, channels], got uint8"),
+        ({"images": IMAGES.reshape(20, -1)}, "images must be uint8 or float32 [N, height, width, channels]"),
     ],
 )  # fmt: skip
 def test_bad_arrays_are_refused(arguments, message):

@@ -7,7 +7,7 @@ import numpy as np
 from grjax.data.image_files import ImageFiles
 from grjax.errors import ConfigError
 
-# Both have shape, dtype and a length, and give uint8 [B, height, width, channels] for integer positions [B].
+# Both have shape, dtype and a length, and give [B, height, width, channels] for integer positions [B].
 Images = np.ndarray | ImageFiles
 
 
@@ -16,7 +16,8 @@ class Split:
     """Examples with their labels, before any noise of ours.
 
     Attributes:
-      images: uint8 [N, height, width, channels]: an array, or `ImageFiles` that decode when indexed.
+      images: [N, height, width, channels]: an array, uint8 or, as of vectors [N, 1, 1, D], finite float32;
+        or `ImageFiles`, uint8, that decode when indexed.
       labels: clean labels, int32 [N]; of data sets that are distributed with wrong labels, those.
       ids: distinct example ids, int64 [N], ascending.
     """
@@ -39,8 +40,8 @@ class Split:
 class Dataset:
     """Named splits of one classification problem; 'train' and 'test' are always there.
 
-    Raises `ConfigError` when built from splits that are empty, not uint8 images, or have labels out of
-    range or ids that are not distinct.
+    Raises `ConfigError` when built from splits that are empty, do not have images of one shape and dtype, or
+    have numbers that are not finite, labels out of range or ids that are not distinct.
     """
 
     name: str
@@ -52,16 +53,29 @@ class Dataset:
             where = f"data set {self.name!r}, split {name!r}"
             if not len(split):
                 raise ConfigError(f"{where}: has no examples")
-            if split.images.dtype != np.uint8 or len(split.images.shape) != 4:
+            images, first = split.images, next(iter(self.splits.values())).images
+            if images.dtype not in (np.uint8, np.float32) or len(images.shape) != 4:
                 raise ConfigError(
-                    f"{where}: images must be uint8 [N, height, width, channels], "
-                    f"got {split.images.dtype} {list(split.images.shape)}"
+                    f"{where}: images must be uint8 or float32 [N, height, width, channels], "
+                    f"got {images.dtype} {list(images.shape)}"
+                )
+            if (images.dtype, images.shape[1:]) != (first.dtype, first.shape[1:]):
+                raise ConfigError(
+                    f"{where}: images are {images.dtype} {list(images.shape[1:])}, those of the other splits "
+                    f"{first.dtype} {list(first.shape[1:])}; they must be alike"
                 )
             if not len(split.images) == len(split.labels) == len(split.ids):
                 raise ConfigError(
                     f"{where}: {len(split.images)} images, {len(split.labels)} labels and "
                     f"{len(split.ids)} ids; the numbers must be equal"
                 )
+            if isinstance(images, np.ndarray) and images.dtype == np.float32:
+                finite = np.isfinite(images).all((1, 2, 3))
+                if not finite.all():
+                    raise ConfigError(
+                        f"{where}: example {split.ids[finite.argmin()]} holds NaN or infinity; "
+                        "features must be finite"
+                    )
             bad = np.flatnonzero((split.labels < 0) | (split.labels >= self.num_classes))
             if bad.size:
                 raise ConfigError(
@@ -79,7 +93,8 @@ class Dataset:
     def channel_statistics(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of each channel over the training pixels: float32 [channels] each.
 
-        Of images on disk, 1,024 that are spread evenly over the split stand for all.
+        A channel that is constant has standard deviation 1: where a test image differs there, it is not made
+        huge. Of images on disk, 1,024 that are spread evenly over the split stand for all.
         """
         images = self.splits["train"].images
         if isinstance(images, ImageFiles):
@@ -91,7 +106,8 @@ class Dataset:
         else:
             mean = images.mean((0, 1, 2), dtype=np.float64)
             std = images.std((0, 1, 2), dtype=np.float64)
-        return mean.astype(np.float32), np.maximum(std.astype(np.float32), np.float32(1e-6))
+        constant = std <= 1e-7 * np.abs(mean)  # to the resolution of float32
+        return mean.astype(np.float32), np.where(constant, 1, std).astype(np.float32)
 
 
 def _moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -31,7 +31,8 @@ def from_arrays(
     """A data set from arrays in memory.
 
     Args:
-      images: uint8 [N, height, width, channels] or [N, height, width].
+      images: uint8 [N, height, width, channels] or [N, height, width]; or finite float32 of these shapes, or
+        [N, D]: features of any scale, which become images of one pixel with D channels.
       labels: integers [N] in [0, C), or the names of the classes.
       test: images and labels of the test split; None: a stratified part of the examples, which keep their
         ids.
@@ -184,6 +185,8 @@ def _split(
     chosen: Images = images if isinstance(images, ImageFiles) else np.asarray(images)
     if isinstance(chosen, np.ndarray) and chosen.ndim == 3:
         chosen = chosen[..., None]
+    elif isinstance(chosen, np.ndarray) and chosen.ndim == 2 and chosen.dtype == np.float32:
+        chosen = chosen[:, None, None]
     ids = np.arange(len(labels)) if ids is None else np.asarray(ids)
     if ids.ndim != 1 or ids.dtype.kind not in "iu" or (ids < 0).any():
         raise ConfigError(f"{split} ids: must be integers [N] >= 0, got {ids.dtype} {list(ids.shape)}")
@@ -191,8 +194,10 @@ def _split(
         raise ConfigError(
             f"{split}: {len(chosen)} images, {len(labels)} labels, {len(ids)} ids; the numbers must be equal"
         )
-    if isinstance(chosen, np.ndarray) and chosen.dtype != np.uint8:
-        raise ConfigError(f"{split} images: must be uint8, of values 0..255, got {chosen.dtype}")
+    if chosen.dtype not in (np.uint8, np.float32):
+        raise ConfigError(
+            f"{split} images: must be uint8, of values 0..255, or float32 features, got {chosen.dtype}"
+        )
     given = Split(chosen, labels.astype(np.int32), ids.astype(np.int64))
     return given if (np.diff(ids) > 0).all() else given.take(np.argsort(ids, kind="stable"))
 

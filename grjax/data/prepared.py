@@ -63,11 +63,12 @@ def from_prepared(
 
 
 def _read(builder: Any, split: str, image_size: int) -> Split:
-    height, width, channels = builder.info.features["image"].shape
+    feature = builder.info.features["image"]
+    height, width, channels = feature.shape
     try:
         source = builder.as_data_source(split)
         shape = (image_size, image_size) if None in (height, width) else (height, width)
-        images = np.empty((len(source), *shape, channels), np.uint8)
+        images = np.empty((len(source), *shape, channels), feature.np_dtype)
         labels = np.empty(len(source), np.int32)
         for row in range(len(source)):
             example = source[row]

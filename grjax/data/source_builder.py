@@ -1,6 +1,5 @@
 """The base of the TFDS builders of ours: examples from files on disk, or downloaded, without TensorFlow."""
 
-import hashlib
 import threading
 import urllib.error
 import urllib.parse
@@ -22,7 +21,7 @@ _SECONDS_TO_ANSWER = 5.0
 
 
 class SourceBuilder(tfds.core.GeneratorBasedBuilder):
-    """A TFDS builder with features 'id', 'image' (raw uint8) and 'label'.
+    """A TFDS builder with features 'id', 'image' (raw numbers) and 'label'.
 
     A subclass sets the attributes below and writes `parse`. An example's id is its position in the files of
     its split. What is found on disk comes before what would be downloaded; the sha256 of every file, and
@@ -31,6 +30,7 @@ class SourceBuilder(tfds.core.GeneratorBasedBuilder):
     Attributes:
       DISTRIBUTION: the files.
       IMAGE_SHAPE: height, width, channels.
+      IMAGE_DTYPE: uint8, or float32 for vectors.
       CLASS_NAMES: in the order of the labels.
       HOMEPAGE: of the data set.
 
@@ -43,6 +43,7 @@ class SourceBuilder(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version("1.0.0")
     DISTRIBUTION: ClassVar[Distribution]
     IMAGE_SHAPE: ClassVar[tuple[int, int, int]]
+    IMAGE_DTYPE: ClassVar[type[np.generic]] = np.uint8
     CLASS_NAMES: ClassVar[tuple[str, ...]]
     HOMEPAGE: ClassVar[str]
 
@@ -61,7 +62,7 @@ class SourceBuilder(tfds.core.GeneratorBasedBuilder):
         """The features of each split's examples, from the content of a layout's members.
 
         Returns:
-          For 'train' and 'test': 'image' uint8 [N, height, width, channels], 'label' integer [N] and, where
+          For 'train' and 'test': 'image' [N, height, width, channels], 'label' integer [N] and, where
           it is not 0..N-1, 'id' integer [N].
 
         Raises:
@@ -81,7 +82,9 @@ class SourceBuilder(tfds.core.GeneratorBasedBuilder):
                 {
                     "id": tfds.features.Scalar(np.int64),
                     # Raw bytes: an encoded image would need TensorFlow to be written.
-                    "image": tfds.features.Tensor(shape=self.IMAGE_SHAPE, dtype=np.uint8, encoding="bytes"),
+                    "image": tfds.features.Tensor(
+                        shape=self.IMAGE_SHAPE, dtype=self.IMAGE_DTYPE, encoding="bytes"
+                    ),
                     "label": tfds.features.ClassLabel(names=self.CLASS_NAMES),
                     **self.extra_features(),
                 }
@@ -106,10 +109,8 @@ class SourceBuilder(tfds.core.GeneratorBasedBuilder):
         for name, arrays in splits.items():
             self._check(name, arrays, source.paths[0])
         self.info.metadata["layout"] = source.layout.name
-        self.info.metadata["verified"] = source.layout.verified
-        self.info.metadata["sha256"] = {
-            member: hashlib.sha256(content).hexdigest() for member, content in contents.items()
-        }
+        self.info.metadata["verified"] = source.verified
+        self.info.metadata["sha256"] = source_files.digests(source.layout, contents)
         return {name: self._generate_examples(arrays) for name, arrays in splits.items()}
 
     def _generate_examples(self, arrays: Arrays) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -33,7 +33,7 @@ def read(
     """Prepares a data set on disk unless it is there, and reads its 'train' and 'test' splits.
 
     Args:
-      builder_class: a builder with integer features 'id' and 'label' and a uint8 'image'.
+      builder_class: a builder with integer features 'id' and 'label' and a uint8 or float32 'image'.
       dir: the data set's files, an archive or a folder, if they are found there; else where TFDS keeps data;
         None: its default, ~/tensorflow_datasets or $TFDS_DATA_DIR.
       distribution: instead of the builder's own, as for a smaller copy of a data set.
@@ -112,7 +112,8 @@ def _open(
 def _read_split(builder: tfds.core.GeneratorBasedBuilder, name: str) -> Split:
     try:
         source = builder.as_data_source(name)
-        images = np.empty((len(source), *builder.info.features["image"].shape), np.uint8)
+        feature = builder.info.features["image"]
+        images = np.empty((len(source), *feature.shape), feature.np_dtype)
         labels, ids = np.empty(len(source), np.int32), np.empty(len(source), np.int64)
         for start in range(0, len(source), _CHUNK):
             rows = range(start, min(start + _CHUNK, len(source)))

@@ -44,7 +44,7 @@ def instance_dependent(
       labels: clean labels in [0, num_classes), integer [N].
       num_classes: C >= 2.
       ids: example ids >= 0, integer [N].
-      images: uint8 [N, height, width, channels]; S numbers each.
+      images: uint8 or float32 [N, height, width, channels]; S numbers each.
       rate: mean of the flip rates before truncation, in [0, 1].
       scaling: of the images, see above.
       seed: seed of the draw and of the matrices W, >= 0.

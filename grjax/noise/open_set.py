@@ -22,15 +22,15 @@ def replace_images(
     independent of that of label noise with the same seed.
 
     Args:
-      images: uint8 [N, height, width, channels].
+      images: uint8 or float32 [N, height, width, channels].
       ids: example ids >= 0, integer [N].
-      others: images of the other data set, uint8 [M, height, width, channels].
+      others: images of the other data set, of the same dtype [M, height, width, channels].
       other_ids: their ids, integer [M].
       rate: in [0, 1].
       seed: of the draw, in [0, 2**64).
 
     Returns:
-      The images with those replaced, uint8 [N, ...], and for each example the id of the image that replaces
+      The images with those replaced, [N, ...], and for each example the id of the image that replaces
       its own, or -1: int64 [N].
 
     Raises:
@@ -42,10 +42,10 @@ def replace_images(
         raise ConfigError(f"open_set.rate: must be in [0, 1], got {rate}")
     if not 0 <= seed < 2**64:
         raise ConfigError(f"open_set.seed: must be in [0, 2**64), got {seed}")
-    if images.shape[1:] != others.shape[1:]:
+    if (images.dtype, images.shape[1:]) != (others.dtype, others.shape[1:]):
         raise ConfigError(
-            f"open_set.name: its images are {list(others.shape[1:])}, those of the training set "
-            f"{list(images.shape[1:])}; take a data set of the same shape"
+            f"open_set.name: its images are {list(others.shape[1:])} {others.dtype}, those of the training "
+            f"set {list(images.shape[1:])} {images.dtype}; take a data set of the same shape and dtype"
         )
     flip, which = uniforms(seed, ids, OPEN_SET)
     source = np.floor(which * len(others)).astype(np.int64)
