@@ -225,8 +225,8 @@ def small_dataset(**changes):
         ({"labels": [0, 1, 2, 0]}, r"example 20 has label 2; labels must be in [0, 2)"),
         ({"labels": [0, -1, 1, 2]}, r"example 10 has label -1; labels must be in [0, 2)"),
         (
-            {"images": np.zeros((4, 2, 3, 1), np.float32)},
-            "images must be uint8 [N, height, width, channels], got float32 [4, 2, 3, 1]",
+            {"images": np.zeros((4, 2, 3, 1), np.float64)},
+            "images must be uint8 or float32 [N, height, width, channels], got float64 [4, 2, 3, 1]",
         ),
         ({"images": np.zeros((4, 2, 3), np.uint8)}, "got uint8 [4, 2, 3]"),
         ({"labels": []}, "has no examples"),

@@ -182,6 +182,24 @@ def test_a_test_vector_is_a_function_of_its_text_alone():
 
 
 @needs_gensim
+def test_training_documents_are_not_visited_class_by_class(monkeypatch):
+    from gensim.models.doc2vec import Doc2Vec
+
+    from grjax.data.document_vectors import document_vectors
+
+    visited, train = [], Doc2Vec.train
+
+    def record(model, documents, **options):
+        visited.extend(document.tags[0] for document in documents)
+        train(model, documents, **options)
+
+    monkeypatch.setattr(Doc2Vec, "train", record)
+    document_vectors(TEXTS, TEXTS[:1])
+    assert sorted(visited) == list(range(30))
+    assert 3 < np.sum(np.array(visited[:15]) < 15) < 12
+
+
+@needs_gensim
 def test_texts_without_a_word_that_comes_twice_are_refused():
     from grjax.data.document_vectors import document_vectors
 
@@ -330,3 +348,13 @@ def test_the_size_of_features_is_that_of_their_bytes(monkeypatch):
     ):
         monkeypatch.setattr(feed, "_device_memory", lambda memory=memory: memory)
         assert isinstance(feed.create("auto", dataset, workers=1), expected)
+
+
+def test_a_feed_that_streams_features_gives_the_same_as_one_that_keeps_them():
+    dataset = from_arrays(FEATURES, LABELS, test=(FEATURES[:4], LABELS[:4]))
+    positions = np.arange(8).reshape(1, 8)[:, ::-1]
+    (streamed,) = feed.Streaming(dataset, 1).batches("train", lambda number: positions, 0, 1)
+    resident = feed.Resident(dataset)
+    (kept,) = resident.batches("train", lambda number: positions, 0, 1)
+    assert streamed.images.dtype == np.float32
+    np.testing.assert_array_equal(resident.device_images()[kept.positions], streamed.images)

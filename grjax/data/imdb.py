@@ -37,15 +37,15 @@ class Imdb(SourceBuilder):
 
     A review is a vector float32 [1, 1, 100], an image of one pixel with 100 channels, by PV-DBOW on the
     25,000 training reviews alone: see `grjax.data.document_vectors`. Test reviews are inferred, and the
-    50,000 reviews without labels are not used. The Gradient Rescaling paper says that its vectors are
-    PV-DBOW's; which reviews, words and settings they were trained with is the choice made here.
+    50,000 reviews without labels are not used. The Gradient Rescaling paper has PV-DBOW vectors, too; by
+    which reviews, words and settings is not known here, the choice is ours.
 
     Ids: the files of a split, all of neg, then all of pos, each sorted by name as text, are 0, 1, ...: '0_3'
     comes before '10_4', and that before '1_1'.
 
-    The published sha256 is that of the archive. Of an unpacked folder only the number of files in each class
-    is checked, and that each holds words. `info.metadata` keeps a digest of the files of each class (that of
-    their list as sha256sum writes it), and the version of gensim.
+    The sha256 of the archive is the one that TFDS checks; none is known of the single files. Of an unpacked
+    folder only the number of files in each class is checked, and that each holds words. `info.metadata` keeps
+    a digest of the files of each class (that of their list as sha256sum writes it), and gensim's version.
 
     Source: A. Maas et al., Learning Word Vectors for Sentiment Analysis, ACL 2011.
     """
