@@ -69,8 +69,8 @@ def defaults() -> ConfigDict:
 def merge(config: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
     """Lays `layer` over `config`: what the layer says replaces what the config said.
 
-    Two replacements go further than one key. A section that names another loss, model, ... drops the options
-    of the one before; a duration in one unit drops the same duration in the other.
+    Three replacements go further than one key. A section that names another loss, model, ... drops the
+    options of the one before; so do `loss.defaults`; a duration in one unit drops the same one in the other.
 
     Args:
       config: nested mapping with every key of `defaults()`.
@@ -202,6 +202,8 @@ def _merge_section(name: str, section: Mapping[str, Any], layer: Any) -> dict[st
         raise ConfigError(f"{name}.name: must be a name in quotes, got {layer['name']!r}")
     elif layer.get("name", section["name"]) != section["name"]:
         section = {}  # its options belong to the one that was named before
+    elif name == "loss" and "defaults" in layer:
+        section = {"name": section["name"]}  # published options are wanted instead of those given before
     merged = {**_without_other_units(dict(section), layer, where=f"{name}."), **layer}
     for key, value in layer.items():
         if isinstance(value, Mapping) and isinstance(section.get(key), Mapping):

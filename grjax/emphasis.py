@@ -114,7 +114,7 @@ class Beta:
 
     Attributes:
       alpha: > 0 for a finite integral; mode (alpha - 1) / (alpha + eta - 2) where both exceed 1.
-      eta: > 0 for a finite integral.
+      eta: > 0 for a finite integral. `log_integral` is accurate from 1/2 on, of either.
 
     Reference: Wang et al., arXiv:1905.11233.
     """
@@ -162,9 +162,15 @@ class WeightFunction:
     Attributes:
       function: p in [0, 1], float [...] -> weights >= 0, [...]. Part of the pytree's structure: keep one
         function object, not a new lambda a step, or each step compiles.
+      jumps: the p in (0, 1), ascending, at which the function jumps or bends, as that of a truncated loss
+        does: its integral is taken from one to the next, and several per cent off without them.
     """
 
     function: Callable[[jax.Array], jax.Array] = dataclasses.field(metadata={"static": True})
+    jumps: tuple[float, ...] = dataclasses.field(default=(), metadata={"static": True})
+
+    def breaks(self) -> tuple[ArrayLike, ...]:
+        return self.jumps
 
     def log_weight(self, log_odds: jax.Array) -> jax.Array:
         return jnp.log(self.function(jax.nn.sigmoid(log_odds)))

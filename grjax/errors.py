@@ -1,5 +1,6 @@
 """Errors that a user can mend, and how a program ends on them: in one line, without a traceback."""
 
+import importlib.util
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,12 @@ class PreemptedError(GrjaxError):
     """SIGTERM came: the state is saved, and the same command goes on from there."""
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h: try again later
+
+
+def require(package: str, extra: str) -> None:
+    """Raises `ConfigError` unless a package is installed that only an extra of grjax brings."""
+    if importlib.util.find_spec(package) is None:
+        raise ConfigError(f"{package}: must be installed for this; pip install 'grjax[{extra}]' brings it")
 
 
 @contextmanager

@@ -454,3 +454,13 @@ def test_errors_have_exit_codes_of_their_own():
     kinds = GrjaxError.__subclasses__()
     assert len({kind.exit_code for kind in kinds}) == len(kinds)
     assert ConfigError.exit_code == 2
+
+
+def test_published_options_replace_those_of_the_layers_before():
+    file = {"loss": {"name": "gradient_rescaling", "lam": 1.0, "beta": 16.0}}
+    found = resolve(file, {"loss": {"defaults": "cifar100"}})
+    assert found.loss.to_dict() == {"name": "gradient_rescaling", "defaults": "cifar100"}
+    found = resolve(file, {"loss": {"defaults": "cifar100", "beta": 4.0}})
+    assert found.loss.to_dict() == {"name": "gradient_rescaling", "defaults": "cifar100", "beta": 4.0}
+    found = resolve({"loss": {"name": "sce", "defaults": "cifar100"}}, {"loss": {"beta": 2.0}})
+    assert found.loss.to_dict() == {"name": "sce", "defaults": "cifar100", "beta": 2.0}

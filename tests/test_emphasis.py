@@ -260,3 +260,12 @@ def test_options_that_are_none_of_the_weights():
     }.items():
         with pytest.raises(ConfigError, match=r"no such option|unknown name 'nce'"):
             losses.emphasis(name, **options)
+
+
+@pytest.mark.parametrize("at", [0.03, 0.5, 0.9, 0.97])
+def test_a_weight_that_jumps_where_it_says_is_integrated_exactly(at):
+    def cut(p):
+        return jnp.where(p > at, p, 0.0)
+
+    expected = (1 - at**2) / 2
+    np.testing.assert_allclose(jnp.exp(log_integral(WeightFunction(cut, (at,)))), expected, rtol=1e-5)

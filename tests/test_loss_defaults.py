@@ -1,5 +1,7 @@
 """Published hyper-parameters: every entry makes a loss, in Python and from a config."""
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -58,3 +60,25 @@ def test_nothing_is_published():
 def test_defaults_of_an_unknown_loss():
     with pytest.raises(ConfigError, match=r"loss.name: unknown name 'gcee'; did you mean 'gce'\?"):
         losses.defaults("gcee", "cifar10")
+
+
+@pytest.mark.parametrize("given", [3, ["cifar10"]])
+def test_a_data_set_that_is_no_name(given):
+    with pytest.raises(ConfigError, match=r"loss\.defaults: must be the name of a data set, got"):
+        losses.create("gce", defaults=given)
+
+
+# Whose signatures have the plain loss, or no default.
+OTHERWISE = {"js", "gjs", "focal", "logit_clip", "gradient_rescaling", "imae"}
+
+
+def test_signatures_have_the_published_defaults_of_cifar10():
+    differing = set()
+    for name, dataset in ENTRIES:
+        function = getattr(losses, name)
+        defaults = {key: each.default for key, each in inspect.signature(function).parameters.items()}
+        if dataset == "cifar10" and any(
+            defaults[key] != value for key, value in losses.defaults(name, dataset).items()
+        ):
+            differing.add(name)
+    assert differing == OTHERWISE - {"imae"}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from grjax.errors import WorkdirError
+from grjax.errors import WorkdirError, require
 from grjax.metrics import read_rows
 
 PANELS = {"test_accuracy": "test accuracy", "memorisation": "memorisation: wrong labels fitted"}
@@ -22,7 +22,8 @@ def draw(runs: Mapping[str, Sequence[Path]], path: Path, title: str = "") -> Non
     Raises:
       WorkdirError: a workdir without metrics, or runs of one name that were evaluated at different steps.
     """
-    import matplotlib  # an extra
+    require("matplotlib", "figures")
+    import matplotlib
     from matplotlib.figure import Figure  # without pyplot: no global state, no window
 
     figure = Figure(figsize=(8, 3), layout="constrained")

@@ -21,7 +21,7 @@ import numpy as np
 
 from grjax import losses
 from grjax.emphasis import Emphasis, log_integral, mode
-from grjax.errors import ConfigError, exit_in_one_line
+from grjax.errors import ConfigError, exit_in_one_line, require
 from grjax.registry import lookup
 
 if TYPE_CHECKING:
@@ -135,6 +135,7 @@ def _options(text: str, written: str) -> dict[str, Any]:
 
 def figure(weights: Mapping[str, Emphasis]) -> "Figure":
     """The picture that `draw` writes: two panels, in each a line for each weight and a dot at its mode."""
+    require("matplotlib", "figures")
     from matplotlib.figure import Figure  # without pyplot: no global state, no window
 
     picture = Figure(figsize=(9, 3.4), layout="constrained")
@@ -189,7 +190,8 @@ def draw(weights: Mapping[str, Emphasis], path: Path) -> None:
     Raises:
       ConfigError: a weight that is not finite somewhere, or 0 everywhere.
     """
-    import matplotlib  # an extra
+    require("matplotlib", "figures")
+    import matplotlib
 
     with matplotlib.rc_context({"svg.hashsalt": "grjax"}):  # the same weights give the same file
         picture = figure(weights)

@@ -335,6 +335,8 @@ def _checked(name: str, hyperparameters: Mapping[str, Any], supplied: tuple[str,
     options = dict(hyperparameters)
     dataset = options.pop("defaults", None)
     if dataset is not None:
+        if not isinstance(dataset, str):
+            raise ConfigError(f"loss.defaults: must be the name of a data set, got {dataset!r}")
         options = defaults(name, dataset) | options
     check_options("loss", name, loss, options, supplied=("logits", "labels", "views", "axis_name", *supplied))
     check_ranges(name, options)

@@ -128,7 +128,7 @@ def truncated_gce_pruned(
     The memory is a flag for each example, bool `[N]`, whether it takes part; its loss is GCE(q) if so, else
     the constant (1 - k^q) / q. From `begin_steps` on, every `every_steps`, the flags are set anew to p > k
     for a window of `window_steps`, an epoch, as the examples come by. The authors' code sets all flags
-    between two epochs instead, from the best model so far and images without augmentation. Evaluates as GCE.
+    between two epochs instead, from the best model so far. Evaluates as GCE.
 
     Args:
       q: exponent, see `truncated_gce`; > 0.

@@ -64,7 +64,7 @@ RANGES: dict[str, dict[str, str]] = {
     "forward_correction": {"transition": _FRACTION},
     "backward_correction": {"transition": _FRACTION},
     "gjs": {"pi": _INSIDE},
-    "bi_tempered": {"t1": _FRACTION, "t2": _FROM_1},
+    "bi_tempered": {"t1": _FRACTION, "t2": "[1, 5]"},
     "logit_clip": {"delta": _POSITIVE, "threshold": _POSITIVE},
     "ldr_kl": {"lam": _POSITIVE, "margin": _NOT_NEGATIVE},
     "elr": {"lam": _NOT_NEGATIVE, "beta": _MOMENTUM},

@@ -98,7 +98,7 @@ def proselflc(logits: ArrayLike, labels: ArrayLike, *, trust: ArrayLike) -> jax.
 
     Cross-entropy with the target (1 - e) onehot(y) + e softmax(z), e = trust * (1 - H(softmax(z)) / log C):
     the more certain the prediction, the more it is trusted. The gradient flows through the target, not
-    through e, as in the authors' code. `trust`, the global trust in the model, is in [0, 1] and usually a
+    through e. `trust`, the global trust in the model, is in [0, 1] and usually a
     schedule over training: 'proselflc' of `grjax.losses.schedules`. See the module for arguments.
 
     Reference: Wang et al., CVPR 2021 (arXiv:2005.03788).
