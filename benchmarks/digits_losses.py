@@ -4,10 +4,10 @@
   python -m benchmarks.digits_losses --names gce elr  only these
 
 The recipe is that of configs/digits.py, learning rate included: chosen for Gradient Rescaling, not for
-each loss. Hyper-parameters are those published for CIFAR-10, else the defaults of each loss; what has neither,
-or others, is in `OPTIONS`: Gradient Rescaling and IMAE with lam and beta of configs/digits.py, both corrections
-with the true noise rate. Runs are stored one by one in docs/results/digits_losses.json, and
-those that are stored are not repeated; the table is printed last.
+each loss. Hyper-parameters are those published for CIFAR-10, else the defaults of each loss; what has neither
+or others is in `OPTIONS`: Gradient Rescaling and IMAE with lam and beta of configs/digits.py, and both
+corrections with the true noise rate. Runs are stored one by one in docs/results/digits_losses.json, and those
+that are stored are not repeated; the table is printed last.
 """
 
 import argparse
