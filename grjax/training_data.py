@@ -1,6 +1,7 @@
 """What is trained on: a data set without some examples, with other labels, and images of another one."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -41,13 +42,16 @@ def corrupted_data(config: ConfigDict) -> tuple[data.Dataset, noise.NoisyLabels]
         validation_fraction=config.data.validation_fraction,
         validation_seed=config.data.validation_seed,
     )
-    if config.data.validation_labels == "noisy":
-        dataset = _with_noisy_validation(dataset, corrupt)
     train = dataset.splits["train"]
+    all_ids = train.ids
+    if config.data.validation_fraction > 0:
+        all_ids = np.concatenate([all_ids, dataset.splits["validation"].ids])
+    if config.data.validation_labels == "noisy":
+        dataset = _with_noisy_validation(dataset, functools.partial(corrupt, all_ids=all_ids))
     kept = select(train.labels, dataset.num_classes, train.ids)
     if not kept.all():
         train = train.take(np.flatnonzero(kept))
-    noisy = corrupt(train.labels, dataset.num_classes, train.ids, train.images)
+    noisy = corrupt(train.labels, dataset.num_classes, train.ids, train.images, all_ids)
     convention = dict(noisy.convention)
     if config.imbalance.name != "none":
         convention["imbalance"] = config.imbalance.to_dict()

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from grjax import noise
+from grjax import config, noise, training_data
 from grjax.errors import ConfigError
 from grjax.noise.array_pickle import read_arrays
 
@@ -283,6 +283,59 @@ def test_labels_without_ids_are_in_the_order_of_ids(tmp_path):
     np.save(tmp_path / "labels.npy", NOISY[:-1])
     with pytest.raises(ConfigError, match="holds 499 labels, there are 500 training examples"):
         from_file(tmp_path / "labels.npy")
+
+
+def test_a_file_may_hold_labels_of_the_whole_training_set_and_of_nothing_else(tmp_path):
+    path = write_labels(tmp_path / "labels.npz")
+    some = slice(100, 200)
+
+    def part(path, all_ids=IDS):
+        file = {"name": "file", "path": str(path)}
+        alone, composed = (
+            noise.create(**model)(CLEAN[some], 10, IDS[some], all_ids=all_ids)
+            for model in (file, {"name": "compose", "parts": [file]})
+        )
+        np.testing.assert_array_equal(composed.labels, alone.labels)
+        return alone
+
+    np.testing.assert_array_equal(part(path).labels, NOISY[some])
+    np.save(tmp_path / "labels.npy", NOISY[np.argsort(IDS)])  # without ids
+    np.testing.assert_array_equal(part(tmp_path / "labels.npy").labels, NOISY[some])
+    for all_ids in (None, IDS[1:]):
+        with pytest.raises(ConfigError, match=r"labels for .* ids that are no training examples"):
+            part(path, all_ids)
+    with pytest.raises(ConfigError, match="has no label for 1 of 100 examples, as id"):
+        part(write_labels(tmp_path / "labels.csv", np.delete(IDS, 150), np.delete(NOISY, 150)))
+
+
+@pytest.mark.parametrize("name", ["file", "cifar10_n"])
+@pytest.mark.parametrize("validation", ["clean", "noisy"])
+@pytest.mark.parametrize("imbalance", [{"name": "none"}, {"name": "step", "ratio": 4.0}])
+def test_one_file_does_for_training_and_held_out_examples(tmp_path, name, validation, imbalance):
+    labels = np.arange(100) % 10
+    noisy = (labels + (np.arange(100) % 3 == 0)) % 10
+    images = np.zeros((100, 8, 8, 1), np.uint8)
+    np.savez(tmp_path / "data.npz", images=images, labels=labels, test_images=images, test_labels=labels)
+    np.savez(tmp_path / "labels.npz", ids=np.arange(100), labels=noisy, clean_label=labels, aggre_label=noisy)
+    options = {"annotation": "aggre"} if name == "cifar10_n" else {}
+    run = config.resolve(
+        {
+            "data": {
+                "name": "npz",
+                "dir": str(tmp_path / "data.npz"),
+                "validation_fraction": 0.2,
+                "validation_labels": validation,
+            },
+            "imbalance": imbalance,
+            "noise": {"name": name, "path": str(tmp_path / "labels.npz"), **options},
+        }
+    )
+    dataset, given = training_data.corrupted_data(run)
+    assert len(given.ids) == (80 if imbalance["name"] == "none" else 5 * 8 + 5 * 2)
+    np.testing.assert_array_equal(given.labels, noisy[given.ids])
+    held_out = dataset.splits["validation" if validation == "clean" else "validation_noisy"]
+    assert len(held_out) == 20
+    np.testing.assert_array_equal(held_out.labels, (labels if validation == "clean" else noisy)[held_out.ids])
 
 
 @pytest.mark.parametrize("ending", ["npz", "csv"])

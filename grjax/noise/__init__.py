@@ -2,7 +2,8 @@
 
 A noise model is a function (clean labels [N], num_classes, ids [N], *, seed, ...) -> noisy labels [N], a
 pure function of its arguments in which each example's draw depends on its id and not on its position. One
-that needs the images takes them as `images`, after the ids. Adding one: write it so, state its convention in
+that needs the images takes them as `images`, after the ids; one that must know which other training examples
+there are takes `all_ids`. Adding one: write it so, state its convention in
 the docstring, and name it in `_MODELS`; where its transition matrix is known, name that in `_TRANSITIONS`.
 
 What is no relabelling has its own place: `grjax.noise.imbalance` and `grjax.noise.open_set`.
@@ -112,7 +113,7 @@ _TRANSITIONS: dict[str, Callable[..., np.ndarray]] = {
     "uniform_mix": including_transition,
 }
 
-_SUPPLIED = ("labels", "num_classes", "ids", "images")  # what the library passes itself
+_SUPPLIED = ("labels", "num_classes", "ids", "images", "all_ids")  # what the library passes itself
 
 
 def names() -> list[str]:
@@ -130,8 +131,10 @@ def create(name: str, *, seed: int = 0, **options: Any) -> Callable[..., NoisyLa
         rate: nominal noise rate, in [0, 1]; what it means is said in the model's docstring.
 
     Returns:
-      A function (labels, num_classes, ids=None, images=None) -> `NoisyLabels`. `labels`: integer [N] in
-      [0, num_classes). `ids`: integer [N], by default 0..N-1. `images`: [N, ...], where a model needs them.
+      A function (labels, num_classes, ids=None, images=None, all_ids=None) -> `NoisyLabels`.
+      `labels`: integer [N] in [0, num_classes). `ids`: integer [N], by default 0..N-1. `images`: [N, ...],
+      where a model needs them. `all_ids`: those of the whole training set, integer [M], where `ids` are a
+      part of it: a label file may hold labels for all of them.
 
     Raises:
       ConfigError: unknown name or option, or a rate or seed out of range; the returned function raises
@@ -150,7 +153,11 @@ def create(name: str, *, seed: int = 0, **options: Any) -> Callable[..., NoisyLa
         raise ConfigError(f"noise.seed: must be in [0, 2**64), got {seed}")
 
     def corrupt(
-        labels: np.ndarray, num_classes: int, ids: np.ndarray | None = None, images: np.ndarray | None = None
+        labels: np.ndarray,
+        num_classes: int,
+        ids: np.ndarray | None = None,
+        images: np.ndarray | None = None,
+        all_ids: np.ndarray | None = None,
     ) -> NoisyLabels:
         ids = np.arange(len(labels)) if ids is None else np.asarray(ids)
         given = np.asarray(labels)
@@ -165,7 +172,7 @@ def create(name: str, *, seed: int = 0, **options: Any) -> Callable[..., NoisyLa
             raise ConfigError("noise: ids must be distinct, some occur more than once")
         if images is not None and len(images) != len(clean):
             raise ConfigError(f"noise: images must be one for each label, got {len(images)} for {len(clean)}")
-        noisy = model(clean, num_classes, ids, images)
+        noisy = model(clean, num_classes, ids, images, ids if all_ids is None else all_ids)
         matrix = transition(name, num_classes, seed=seed, **options)
         expected = None
         if matrix is not None and len(clean):
@@ -234,14 +241,21 @@ def _bind(where: str, name: str, options: Mapping[str, Any]) -> BoundModel:
             for number, part in enumerate(_seeded_parts(options))
         ]
         options = {**options, "parts": parts}
-    images_parameter = inspect.signature(function).parameters.get("images")
+    parameters = inspect.signature(function).parameters
+    needs_images = "images" in parameters and parameters["images"].default is inspect.Parameter.empty
 
-    def model(labels: np.ndarray, num_classes: int, ids: np.ndarray, images: np.ndarray | None) -> np.ndarray:
-        if images_parameter is None:
-            return function(labels, num_classes, ids, **options)
-        if images is None and images_parameter.default is inspect.Parameter.empty:
+    def model(
+        labels: np.ndarray,
+        num_classes: int,
+        ids: np.ndarray,
+        images: np.ndarray | None,
+        all_ids: np.ndarray,
+    ) -> np.ndarray:
+        if images is None and needs_images:
             raise ConfigError(f"{where}.name: {name!r} needs the images, none are given")
-        return function(labels, num_classes, ids, images, **options)
+        supplied = {"images": images, "all_ids": all_ids}
+        taken = {key: value for key, value in supplied.items() if key in parameters}
+        return function(labels, num_classes, ids, **taken, **options)
 
     return model
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-# (labels [N], num_classes, ids [N], images [N, ...] or None) -> noisy labels [N]
-BoundModel = Callable[[np.ndarray, int, np.ndarray, np.ndarray | None], np.ndarray]
+# (labels [N], num_classes, ids [N], images [N, ...] or None, all ids [M]) -> noisy labels [N]
+BoundModel = Callable[[np.ndarray, int, np.ndarray, np.ndarray | None, np.ndarray], np.ndarray]
 
 
 def compose(
@@ -14,6 +14,7 @@ def compose(
     ids: np.ndarray,
     images: np.ndarray | None = None,
     *,
+    all_ids: np.ndarray,
     parts: Sequence[BoundModel],
     seed: int,
 ) -> np.ndarray:
@@ -32,7 +33,8 @@ def compose(
       num_classes: C.
       ids: example ids >= 0, integer [N].
       images: uint8 [N, height, width, channels], where a part needs them.
-      parts: functions (labels, num_classes, ids, images) -> labels.
+      all_ids: those of the whole training set, integer [M], for a part that is a label file.
+      parts: functions (labels, num_classes, ids, images, all_ids) -> labels.
       seed: not used here: the parts have their own.
 
     Returns:
@@ -47,5 +49,5 @@ def compose(
     """
     noisy = labels.astype(np.int32)
     for part in parts:
-        noisy = part(noisy, num_classes, ids, images)
+        noisy = part(noisy, num_classes, ids, images, all_ids)
     return noisy

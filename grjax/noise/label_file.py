@@ -9,16 +9,23 @@ from grjax.errors import ConfigError
 
 
 def label_file(
-    labels: np.ndarray, num_classes: int, ids: np.ndarray, *, path: str, seed: int = 0
+    labels: np.ndarray,
+    num_classes: int,
+    ids: np.ndarray,
+    *,
+    all_ids: np.ndarray | None = None,
+    path: str,
+    seed: int = 0,
 ) -> np.ndarray:
     """Noisy labels from a file, whoever made them: another framework, or a run of grjax.
 
-    The file holds a label for each training example and for nothing else, in any order where it has ids:
+    The file holds a label for each of these examples, in any order where it has ids. It may hold labels for
+    the rest of the training set, which was held out for validation or left out, and for nothing else:
 
       .npz: `ids` [N], and `noisy_labels` or `labels` [N]. A run's noise.npz is such a file. Its
         `clean_labels`, where it has them, must be the data set's.
       .csv: a header with `id`, and `noisy_label` or `label`; `clean_label` as above.
-      .npy: [N, 2] of ids and labels, or [N] labels in the order of ascending ids.
+      .npy: [N, 2] of ids and labels, or [N] labels of the whole training set in the order of ascending ids.
 
     There is no nominal rate, and nothing is drawn.
 
@@ -26,6 +33,7 @@ def label_file(
       labels: clean labels in [0, num_classes), integer [N].
       num_classes: C.
       ids: example ids, integer [N], distinct.
+      all_ids: those of the whole training set, integer [M]; by default `ids`.
       path: of the file; its ending says the format.
       seed: not used.
 
@@ -33,8 +41,8 @@ def label_file(
       The labels of the file in the order of `ids`, int32 [N].
 
     Raises:
-      ConfigError: a file that cannot be read, ids that are not exactly the training examples', labels out of
-        range, or clean labels that differ.
+      ConfigError: a file that cannot be read, an example without a label, ids that are no training
+        examples', labels out of range, or clean labels that differ.
     """
     where = f"noise.path: {path}"
     columns = _read(path, where)
@@ -42,13 +50,14 @@ def label_file(
     if len({len(values) for values in found.values()}) > 1:
         lengths = ", ".join(f"{len(values)} {name}" for name, values in found.items())
         raise ConfigError(f"{where}: holds {lengths}; the numbers must be equal")
+    all_ids = ids if all_ids is None else all_ids
     if "ids" not in found:
-        if len(found["labels"]) != len(ids):
+        if len(found["labels"]) != len(all_ids):
             raise ConfigError(
-                f"{where}: holds {len(found['labels'])} labels, there are {len(ids)} training examples"
+                f"{where}: holds {len(found['labels'])} labels, there are {len(all_ids)} training examples"
             )
-        found["ids"] = np.sort(ids)
-    _check_ids(found["ids"], ids, where)
+        found["ids"] = np.sort(all_ids)
+    _check_ids(found["ids"], ids, all_ids, where)
     order = np.argsort(found["ids"])
     rows = order[np.searchsorted(found["ids"], ids, sorter=order)]
     noisy = found["labels"][rows]
@@ -66,7 +75,7 @@ def label_file(
     return noisy.astype(np.int32)
 
 
-def _check_ids(theirs: np.ndarray, ids: np.ndarray, where: str) -> None:
+def _check_ids(theirs: np.ndarray, ids: np.ndarray, all_ids: np.ndarray, where: str) -> None:
     distinct, counts = np.unique(theirs, return_counts=True)
     if (counts > 1).any():
         raise ConfigError(
@@ -77,7 +86,7 @@ def _check_ids(theirs: np.ndarray, ids: np.ndarray, where: str) -> None:
         raise ConfigError(
             f"{where}: has no label for {missing.size} of {len(ids)} examples, as id {missing[0]}"
         )
-    extra = np.setdiff1d(distinct, ids)
+    extra = np.setdiff1d(distinct, all_ids)
     if extra.size:
         raise ConfigError(
             f"{where}: has labels for {extra.size} ids that are no training examples, as {extra[0]}"
