@@ -9,8 +9,7 @@ from ml_collections import ConfigDict
 
 from grjax import data, noise
 from grjax.errors import ConfigError
-from grjax.noise import imbalance
-from grjax.noise.open_set import replace_images
+from grjax.noise import imbalance, open_set
 from grjax.registry import check_options
 
 
@@ -26,12 +25,14 @@ def corrupted_data(config: ConfigDict) -> tuple[data.Dataset, noise.NoisyLabels]
     """
     select = imbalance.create(**config.imbalance)
     corrupt = noise.create(**config.noise)
-    open_set = {key: value for key, value in config.open_set.items() if key not in ("name", "dir")}
+    replacing = {key: value for key, value in config.open_set.items() if key not in ("name", "dir")}
     if config.open_set.name != "none":
         supplied = ("images", "ids", "others", "other_ids")
-        check_options("open_set", config.open_set.name, replace_images, open_set, supplied)
-    elif open_set:
-        raise ConfigError(f"open_set.{next(iter(open_set))}: needs open_set.name, the data set of the images")
+        check_options("open_set", config.open_set.name, open_set.replace_images, replacing, supplied)
+    elif replacing:
+        raise ConfigError(
+            f"open_set.{next(iter(replacing))}: needs open_set.name, the data set of the images"
+        )
 
     dataset = data.load(
         config.data.name,
@@ -64,9 +65,12 @@ def corrupted_data(config: ConfigDict) -> tuple[data.Dataset, noise.NoisyLabels]
                 f"open_set.name: {config.data.name!r} and {config.open_set.name!r} must both lie in memory, "
                 "images in files of their own cannot be replaced"
             )
-        images, replaced_by = replace_images(train.images, train.ids, source.images, source.ids, **open_set)
+        images, replaced_by = open_set.replace_images(
+            train.images, train.ids, source.images, source.ids, **replacing
+        )
         train = dataclasses.replace(train, images=images)
-        noisy = dataclasses.replace(noisy, replaced_by=replaced_by)
+        digest = open_set.digest(images, train.ids, replaced_by)
+        noisy = dataclasses.replace(noisy, replaced_by=replaced_by, replaced_sha256=digest)
     noisy = dataclasses.replace(noisy, convention=convention)
     return dataclasses.replace(dataset, splits={**dataset.splits, "train": train}), noisy
 

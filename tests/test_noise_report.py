@@ -1,5 +1,6 @@
 """`--mode=noise`, and the provenance of a run's labels."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -83,7 +84,7 @@ def test_a_look_replaces_a_look_and_nothing_else(data_dir, tmp_path):
 def test_a_run_keeps_and_checks_where_its_labels_come_from(data_dir, tmp_path):
     workdir = tmp_path / "run"
     _, ours = training_data.corrupted_data(small(**COMPOSED, **SELECTED))
-    ours.save_csv(tmp_path / "labels.csv")
+    dataclasses.replace(ours, replaced_by=None).save_csv(tmp_path / "labels.csv")
     from_file = {"noise.name": "file", "noise.path": str(tmp_path / "labels.csv")}
     run = small(**from_file, **SELECTED)
     looked_at = report_noise(run, workdir)
@@ -103,7 +104,8 @@ def test_a_run_keeps_and_checks_where_its_labels_come_from(data_dir, tmp_path):
     # A file that moved is the same noise; one that changed is not.
     moved = {"noise.path": str((tmp_path / "labels.csv").rename(tmp_path / "moved.csv"))}
     assert evaluate_checkpoint(workdir, overrides=moved)["noise_sha256"] == ours.sha256
-    training_data.corrupted_data(small(**SELECTED))[1].save_csv(tmp_path / "moved.csv")
+    other = training_data.corrupted_data(small(**SELECTED))[1]
+    dataclasses.replace(other, replaced_by=None).save_csv(tmp_path / "moved.csv")
     with pytest.raises(WorkdirError, match="other noisy labels"):
         evaluate_checkpoint(workdir, overrides=moved)
 

@@ -9,7 +9,7 @@ from grjax import config, data, metrics, noise, training_data
 from grjax.errors import ConfigError, WorkdirError
 from grjax.metrics import Predictions
 from grjax.noise import imbalance
-from grjax.noise.open_set import replace_images
+from grjax.noise.open_set import digest, replace_images
 
 LABELS = np.random.default_rng(0).permutation(np.arange(10_000) % 10)
 IDS = np.random.default_rng(1).permutation(20_000)[:10_000]
@@ -173,6 +173,37 @@ def test_open_set_examples_count_as_mislabelled_and_are_hashed_and_saved(tmp_pat
         mixed.check_equals(tmp_path / "noise.npz")
 
 
+def test_open_set_noise_is_known_by_the_pixels_that_replace(tmp_path):
+    noisy = noise.create("symmetric", rate=0.2)(LABELS, 10, IDS)
+
+    def mixed(others, order=slice(None)):
+        images, replaced_by = replace_images(IMAGES[order], IDS[order], others, OTHER_IDS, rate=0.3)
+        sha256 = digest(images, IDS[order], replaced_by)
+        return dataclasses.replace(
+            noisy,
+            ids=IDS[order],
+            clean=noisy.clean[order],
+            labels=noisy.labels[order],
+            replaced_by=replaced_by,
+            replaced_sha256=sha256,
+        )
+
+    ours, theirs = mixed(OTHERS), mixed(OTHERS ^ 1)
+    np.testing.assert_array_equal(ours.replaced_by, theirs.replaced_by)
+    assert ours.sha256 != theirs.sha256
+    assert ours.sha256 == mixed(OTHERS, np.random.default_rng(2).permutation(len(IDS))).sha256
+    own = ours.replaced_by < 0
+    changed = np.where(own[:, None, None, None], IMAGES ^ 1, replaced()[0])
+    assert digest(changed, IDS, ours.replaced_by) == ours.replaced_sha256  # of what replaces alone
+    ours.save(tmp_path / "noise.npz")
+    ours.check_equals(tmp_path / "noise.npz")
+    for other in (theirs, dataclasses.replace(ours, replaced_sha256=None)):
+        with pytest.raises(WorkdirError, match="other open-set images"):
+            other.check_equals(tmp_path / "noise.npz")
+    ours.save_csv(tmp_path / "noise.csv")
+    assert (tmp_path / "noise.csv").read_text().startswith("id,clean_label,noisy_label,replaced_by\n")
+
+
 def test_open_set_examples_have_no_intact_label():
     noisy = noise.create("symmetric", rate=0.0)(np.zeros(4, int), 2)
     mixed = dataclasses.replace(noisy, replaced_by=np.array([-1, 5, -1, -1]))
@@ -215,6 +246,7 @@ def test_a_run_trains_on_images_of_another_data_set(digits):
     assert 0.2 < noisy.open_set.mean() < 0.4
     np.testing.assert_array_equal(noisy.labels, corrupted()[1].labels)
     assert noisy.convention["open_set"] == {"name": "digits", "rate": 0.3, "seed": 2}
+    assert noisy.replaced_sha256 == digest(dataset.splits["train"].images, train.ids, noisy.replaced_by)
 
 
 def test_noise_of_images_sees_the_original_ones(digits):

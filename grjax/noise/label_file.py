@@ -23,7 +23,8 @@ def label_file(
     the rest of the training set, which was held out for validation or left out, and for nothing else:
 
       .npz: `ids` [N], and `noisy_labels` or `labels` [N]. A run's noise.npz is such a file. Its
-        `clean_labels`, where it has them, must be the data set's.
+        `clean_labels`, where it has them, must be the data set's. One of open-set noise is refused: its
+        labels without its images would be other noise.
       .csv: a header with `id`, and `noisy_label` or `label`; `clean_label` as above.
       .npy: [N, 2] of ids and labels, or [N] labels of the whole training set in the order of ascending ids.
 
@@ -50,6 +51,11 @@ def label_file(
     if len({len(values) for values in found.values()}) > 1:
         lengths = ", ".join(f"{len(values)} {name}" for name, values in found.items())
         raise ConfigError(f"{where}: holds {lengths}; the numbers must be equal")
+    if "ids of other images" in found and (replaced := found["ids of other images"] >= 0).any():
+        raise ConfigError(
+            f"{where}: is of open-set noise, {replaced.sum()} labels are on images of another data set, "
+            "which a label file does not bring; take a file of ids and labels alone, and set open_set"
+        )
     all_ids = ids if all_ids is None else all_ids
     if "ids" not in found:
         if len(found["labels"]) != len(all_ids):
@@ -138,6 +144,8 @@ def _named(columns: dict[str, np.ndarray], names: tuple[str, str], where: str) -
     named = {"ids": columns[identity], "labels": columns[noisy]}
     if f"clean_{label}" in columns:
         named["clean labels"] = columns[f"clean_{label}"]
+    if "replaced_by" in columns:
+        named["ids of other images"] = columns["replaced_by"]
     return named
 
 

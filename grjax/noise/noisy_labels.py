@@ -25,6 +25,7 @@ class NoisyLabels:
       convention: the name of the noise model, its seed and its options.
       replaced_by: of open-set noise, the id in the other data set of the image that an example has now, or
         -1 for its own: int64 [N]. None where there is no open-set noise.
+      replaced_sha256: of open-set noise, the digest of those images, see `grjax.noise.open_set.digest`.
     """
 
     ids: np.ndarray
@@ -35,6 +36,7 @@ class NoisyLabels:
     expected_rate: float | None = None
     convention: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     replaced_by: np.ndarray | None = None
+    replaced_sha256: str | None = None
 
     @property
     def mislabelled(self) -> np.ndarray:
@@ -62,12 +64,12 @@ class NoisyLabels:
     def sha256(self) -> str:
         """Hash of the ids, ascending, and their noisy labels: the same noise has the same hash.
 
-        With open-set noise the ids of the other images are hashed after them.
+        With open-set noise the ids of the other images are hashed after them, and then their digest.
         """
         order = np.argsort(self.ids)
         columns = [self.ids, self.labels] + ([] if self.replaced_by is None else [self.replaced_by])
         table = np.stack([column[order] for column in columns]).astype("<i8")
-        return hashlib.sha256(table.tobytes()).hexdigest()
+        return hashlib.sha256(table.tobytes() + (self.replaced_sha256 or "").encode()).hexdigest()
 
     def summary(self) -> dict[str, Any]:
         """Where the labels come from and what they are like, as plain values for a JSON file."""
@@ -90,7 +92,7 @@ class NoisyLabels:
         """Writes ids, clean and noisy labels to an .npz file, whole or not at all."""
 
         def write(file: BinaryIO) -> None:
-            np.savez_compressed(file, **self._arrays())  # type: ignore[arg-type]
+            np.savez_compressed(file, **self._arrays(), **self._digests())  # type: ignore[arg-type]
 
         _write_whole(path, write)
 
@@ -110,14 +112,14 @@ class NoisyLabels:
         Raises:
           WorkdirError: the file is unreadable, or holds other ids, labels or open-set images.
         """
-        arrays = self._arrays()
+        arrays = {**self._arrays(), **self._digests()}
         try:
             # A file of our own to close: np.load leaves one open that it finds broken.
             with open(path, "rb") as file, np.load(file) as stored:
                 found = {key: stored[key] for key in (*_REQUIRED, *(set(stored) - set(_REQUIRED)))}
         except Exception as error:  # damage shows as whatever the part that was hit raises
             raise WorkdirError(f"{path}: cannot be read as the run's noise: {error}") from error
-        for key in (*_REQUIRED, "replaced_by"):
+        for key in (*_REQUIRED, "replaced_by", "replaced_sha256"):
             if not np.array_equal(arrays.get(key, -1), found.get(key, -1)):
                 what = _REQUIRED.get(key, "open-set images")
                 raise WorkdirError(
@@ -128,6 +130,10 @@ class NoisyLabels:
     def _arrays(self) -> dict[str, np.ndarray]:
         arrays = {"ids": self.ids, "clean_labels": self.clean, "noisy_labels": self.labels}
         return arrays if self.replaced_by is None else {**arrays, "replaced_by": self.replaced_by}
+
+    def _digests(self) -> dict[str, np.ndarray]:
+        digest = self.replaced_sha256
+        return {} if digest is None else {"replaced_sha256": np.array(digest)}
 
 
 _REQUIRED = {"ids": "ids", "clean_labels": "clean labels", "noisy_labels": "noisy labels"}

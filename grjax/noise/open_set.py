@@ -1,5 +1,7 @@
 """Open-set noise: images of another data set under the labels of this one."""
 
+import hashlib
+
 import numpy as np
 
 from grjax.errors import ConfigError
@@ -53,3 +55,20 @@ def replace_images(
     mixed = images.copy()
     mixed[replaced] = others[source[replaced]]
     return mixed, np.where(replaced, other_ids[source], -1)
+
+
+def digest(images: np.ndarray, ids: np.ndarray, replaced_by: np.ndarray) -> str:
+    """sha256 of the pixels of those images that are of the other data set, in the order of ascending ids.
+
+    Ids alone do not say what replaces: two other data sets of one size have the same.
+
+    Args:
+      images: with those replaced, uint8 [N, height, width, channels].
+      ids: example ids, integer [N].
+      replaced_by: the id of the image that replaces an example's own, or -1: integer [N].
+    """
+    order = np.argsort(ids)
+    sha256 = hashlib.sha256()
+    for position in order[replaced_by[order] >= 0]:
+        sha256.update(np.ascontiguousarray(images[position]))
+    return sha256.hexdigest()
