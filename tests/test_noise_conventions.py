@@ -297,6 +297,32 @@ def test_instance_noise_depends_on_the_image():
     assert (one.labels != two.labels).mean() > 0.1
 
 
+class CountedImages:
+    """Images that are given when indexed, as those in files of their own; it counts how many at a time."""
+
+    def __init__(self):
+        self.shape, self.asked = IMAGES.shape, []
+
+    def __len__(self):
+        return len(IMAGES)
+
+    def __getitem__(self, positions):
+        self.asked.append(len(positions))
+        return IMAGES[positions]
+
+
+@pytest.mark.parametrize("scaling", ["raw", "standardised", "unit"])
+def test_instance_noise_goes_through_few_images_at_a_time(monkeypatch, scaling):
+    images = CountedImages()
+    noisy = instance_noise(images, rate=0.6, scaling=scaling)
+    assert max(images.asked) == 256
+    # Of those alone that are flipped, once each.
+    assert sum(images.asked) == noisy.mislabelled.sum()
+    for chunk in (7, len(IMAGES)):
+        monkeypatch.setattr(instance, "CHUNK", chunk)
+        np.testing.assert_array_equal(instance_noise(rate=0.6, scaling=scaling).labels, noisy.labels)
+
+
 def test_instance_noise_takes_constant_images():
     for scaling in ("raw", "standardised", "unit"):
         noisy = instance_noise(np.zeros_like(IMAGES), rate=0.4, scaling=scaling)

@@ -8,6 +8,7 @@ from scipy.special import ndtr, ndtri
 from grjax.noise.draws import FLIP_RATES, class_uniforms, uniforms
 
 SPREAD = 0.1  # standard deviation of the flip rates, before truncation
+CHUNK = 256  # images that are decoded and multiplied at a time
 
 Scaling = Literal["standardised", "unit", "raw"]
 
@@ -63,14 +64,12 @@ def instance_dependent(
     for label in np.unique(labels[flip < flip_rates]):
         members = np.flatnonzero((labels == label) & (flip < flip_rates))
         u = np.maximum(class_uniforms(seed, int(label), size * num_classes), 2.0**-54)
-        logits = _features(images[members], scaling) @ ndtri(u).reshape(size, num_classes)
-        logits[:, label] = -np.inf
-        weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-        upper = np.cumsum(weights, axis=1) / weights.sum(axis=1, keepdims=True)
-        # The last class that is possible, where rounding leaves `upper` below 1.
-        drawn = (which[members, None] >= upper).sum(axis=1)
-        last = num_classes - 1 - np.argmax(weights[:, ::-1] > 0, axis=1)
-        noisy[members] = np.minimum(drawn, last)
+        matrix = ndtri(u).reshape(size, num_classes)
+        for start in range(0, len(members), CHUNK):
+            chunk = members[start : start + CHUNK]
+            logits = _features(images[chunk], scaling) @ matrix
+            logits[:, label] = -np.inf
+            noisy[chunk] = _draw(logits, which[chunk])
     return noisy
 
 
@@ -81,6 +80,15 @@ def expected_rate(rate: float) -> float:
     low, high = -rate / SPREAD, (1 - rate) / SPREAD
     density = (np.exp(-(low**2) / 2) - np.exp(-(high**2) / 2)) / np.sqrt(2 * np.pi)
     return float(rate + SPREAD * density / (ndtr(high) - ndtr(low)))
+
+
+def _draw(logits: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """Of each row of logits [N, C] a class by its softmax, with the number u [N] in [0, 1)."""
+    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+    upper = np.cumsum(weights, axis=1) / weights.sum(axis=1, keepdims=True)
+    # The last class that is possible, where rounding leaves `upper` below 1.
+    last = logits.shape[1] - 1 - np.argmax(weights[:, ::-1] > 0, axis=1)
+    return np.minimum((u[:, None] >= upper).sum(axis=1), last)
 
 
 def _truncated_normal(u: np.ndarray, rate: float) -> np.ndarray:
