@@ -24,9 +24,9 @@ import pytest
 import scipy.io
 import tensorflow_datasets as tfds
 
-from grjax import data
+from grjax import data, noise
 from grjax.data import source_builder, source_files
-from grjax.data.cifar import Cifar10, Cifar100, Vehicles10
+from grjax.data.cifar import Cifar10, Cifar100, Cifar100Coarse, Vehicles10
 from grjax.data.mnist_family import FashionMnist, Kmnist, Mnist
 from grjax.data.source_files import Download
 from grjax.data.svhn import Svhn
@@ -218,6 +218,26 @@ def test_the_builder_keeps_superclasses_and_checksums(tmp_path, tfds_dir):
     assert opened.info.metadata["verified"] is True
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files["python"].items()}
     assert opened.info.metadata["sha256"] == digests
+
+
+@pytest.mark.parametrize("layout", ["python", "binary"])
+def test_cifar100_coarse_has_the_superclasses_as_labels(tmp_path, tfds_dir, layout):
+    files = cifar100_files()
+    folder = write(tmp_path / f"cifar-100-{layout}", files[layout])
+    dataset = read(Cifar100Coarse, str(folder), small(Cifar100Coarse, files))
+    assert (dataset.name, dataset.num_classes) == ("cifar100_coarse", 20)
+    assert dataset.class_names == Cifar100.COARSE_NAMES
+    assert_holds(dataset, {split: (x, y % 20) for split, (x, y) in COLOURED.items()})
+    fine = COLOURED["train"][1]
+    for example in Cifar100Coarse(file_format="array_record").as_data_source("train"):
+        assert example["fine_label"] == fine[example["id"]]
+    # The coarse labels of CIFAR-100N are those of its examples.
+    human = {"clean_coarse_label": fine % 20, "noisy_coarse_label": (fine + 1) % 20}
+    np.savez(tmp_path / "human.npz", **human)
+    corrupt = noise.create("cifar100_n", path=str(tmp_path / "human.npz"), annotation="coarse")
+    train = dataset.splits["train"]
+    noisy = corrupt(train.labels, dataset.num_classes, train.ids)
+    np.testing.assert_array_equal(noisy.labels, (fine + 1) % 20)
 
 
 def test_vehicles10_are_the_vehicles_with_their_ids_in_cifar100(tmp_path, tfds_dir):
@@ -525,9 +545,11 @@ read(Killed, sys.argv[1], Distribution((files,), {"train": 50, "test": 20}))
 
 
 def test_every_registered_builder_states_its_files():
-    for name in ("cifar10", "cifar100", "fashion_mnist", "kmnist", "mnist", "svhn", "vehicles10"):
+    for name in (
+        "cifar10", "cifar100", "cifar100_coarse", "fashion_mnist", "kmnist", "mnist", "svhn", "vehicles10",
+    ):  # fmt: skip
         assert name in data.names()
-    for builder in (Cifar10, Cifar100, FashionMnist, Kmnist, Mnist, Svhn, Vehicles10):
+    for builder in (Cifar10, Cifar100, Cifar100Coarse, FashionMnist, Kmnist, Mnist, Svhn, Vehicles10):
         for layout in builder.DISTRIBUTION.layouts:
             for digest in [d for digests in layout.members.values() for d in digests]:
                 assert re.fullmatch(r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}", digest)

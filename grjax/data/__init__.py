@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 
 from grjax.data import own
 from grjax.data.animal10n import animal10n
-from grjax.data.cifar import Cifar10, Cifar100, Vehicles10
+from grjax.data.cifar import Cifar10, Cifar100, Cifar100Coarse, Vehicles10
 from grjax.data.clothing1m import clothing1m, clothing1m_clean
 from grjax.data.dataset import Dataset, Split
 from grjax.data.digits import Digits
@@ -33,6 +33,7 @@ __all__ = ["Dataset", "ImageFiles", "Split", "from_arrays", "hold_out", "load", 
 _BUILDERS: dict[str, type[tfds.core.GeneratorBasedBuilder]] = {
     "cifar10": Cifar10,
     "cifar100": Cifar100,
+    "cifar100_coarse": Cifar100Coarse,
     "digits": Digits,
     "fashion_mnist": FashionMnist,
     "imdb": Imdb,

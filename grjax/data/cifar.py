@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100, and the vehicles of CIFAR-100, as TFDS data sets."""
+"""CIFAR-10 and CIFAR-100, and the superclasses and the vehicles of CIFAR-100, as TFDS data sets."""
 
 import dataclasses
 import io
@@ -174,6 +174,27 @@ class Cifar100(SourceBuilder):
         return {
             split: _of_records(contents[f"{split}.bin"], ("coarse_label", "label"))
             for split in ("train", "test")
+        }
+
+
+class Cifar100Coarse(Cifar100):
+    """CIFAR-100 with its 20 superclasses as classes.
+
+    'label' is the superclass, 'fine_label' the fine class. Ids are those of CIFAR-100, so that the coarse
+    labels of CIFAR-100N are found by them.
+    """
+
+    CLASS_NAMES = Cifar100.COARSE_NAMES
+
+    def extra_features(self) -> dict[str, Any]:
+        """The fine class."""
+        return {"fine_label": tfds.features.ClassLabel(names=Cifar100.CLASS_NAMES)}
+
+    def parse(self, layout: str, contents: Mapping[str, bytes]) -> dict[str, Arrays]:
+        """See `SourceBuilder`."""
+        return {
+            split: {"image": each["image"], "label": each["coarse_label"], "fine_label": each["label"]}
+            for split, each in super().parse(layout, contents).items()
         }
 
 

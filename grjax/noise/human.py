@@ -72,7 +72,8 @@ def cifar100_n(
     Realised rates over all 50,000: fine 40.20%, coarse 26.40%. There is no nominal rate, nothing is drawn.
 
     Args:
-      labels: clean labels, integer [N]: the fine ones, or the 20 superclasses for 'coarse'.
+      labels: clean labels, integer [N]: the fine ones, or for 'coarse' the 20 superclasses, which are the
+        labels of the data set 'cifar100_coarse'.
       num_classes: 100, or 20 for 'coarse'.
       ids: see `cifar10_n`.
       path: of the published CIFAR-100_human.pt, or see `cifar10_n`.
