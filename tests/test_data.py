@@ -242,6 +242,16 @@ def test_a_dataset_refuses_unusable_splits(changes, message):
     assert str(caught.value).startswith("data set 'small', split 'test': ")
 
 
+@pytest.mark.parametrize(
+    "names", [[], ["train"], ["test"], ["test", "train"], ["validation", "train", "test"]]
+)
+def test_a_dataset_begins_with_train_and_has_a_test_split(names):
+    message = f"data set 'small': the first split must be 'train', and 'test' one of the others, got {names}"
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        Dataset("small", ("a", "b"), {name: small_split() for name in names})
+    assert list(small_dataset().splits) == ["train", "test"]
+
+
 def test_take_keeps_examples_together():
     split = small_split(images=np.arange(24, dtype=np.uint8).reshape(4, 2, 3, 1))
     taken = split.take(np.array([2, 0]))
@@ -313,20 +323,20 @@ def test_hold_out_never_changes_between_versions(digits):
 
 
 def test_hold_out_chooses_over_the_whole_split():
-    dataset = Dataset("one", ("a",), {"train": small_split(labels=[0] * 2000)})
+    dataset = Dataset("one", ("a",), {"train": small_split([0] * 2000), "test": small_split([0])})
     ids = hold_out(dataset, 0.5, seed=0).splits["validation"].ids
     assert abs(np.mean(ids < 10_000) - 0.5) < 4 * 0.5 / np.sqrt(1000)
 
 
 def test_hold_out_takes_at_least_one_of_each_class():
-    dataset = Dataset("small", ("a", "b"), {"train": small_split(labels=[0, 0, 1, 1, 1])})
+    dataset = Dataset("small", ("a", "b"), {"train": small_split([0, 0, 1, 1, 1]), "test": small_split()})
     held = hold_out(dataset, 0.01, seed=0)
     np.testing.assert_array_equal(np.sort(held.splits["validation"].labels), [0, 1])
 
 
 @pytest.mark.parametrize("labels", [[0, 0, 0, 1], [0, 0, 0, 1, 1]])
 def test_hold_out_leaves_every_class_a_training_example(labels):
-    dataset = Dataset("small", ("a", "b"), {"train": small_split(labels=labels)})
+    dataset = Dataset("small", ("a", "b"), {"train": small_split(labels), "test": small_split()})
     message = r"data\.validation_fraction: 0\.8 leaves no training example of class 1"
     with pytest.raises(ConfigError, match=message):
         hold_out(dataset, 0.8, seed=0)

@@ -113,8 +113,10 @@ def test_channel_statistics_of_files_are_those_of_their_pixels(tmp_path):
         Image.fromarray(image).save(tmp_path / f"{number}.png")
     files = ImageFiles(tmp_path, [f"{number}.png" for number in range(5)], 8)
     labels, ids = np.zeros(5, np.int32), np.arange(5)
-    on_disk = Dataset("a", ("a",), {"train": Split(files, labels, ids)})
-    in_memory = Dataset("a", ("a",), {"train": Split(pixels, labels, ids)})
+    on_disk, in_memory = (
+        Dataset("a", ("a",), dict.fromkeys(["train", "test"], Split(images, labels, ids)))
+        for images in (files, pixels)
+    )
     for one, other in zip(on_disk.channel_statistics(), in_memory.channel_statistics(), strict=True):
         assert one.dtype == np.float32
         np.testing.assert_allclose(one, other, rtol=1e-6)

@@ -112,7 +112,8 @@ def test_unknown_name_gives_the_closest():
 
 def held_out(number, seed):
     images, labels = np.zeros((number, 1, 1, 1), np.uint8), np.zeros(number, np.int32)
-    dataset = Dataset("zeros", ("0",), {"train": Split(images, labels, np.arange(number))})
+    split = Split(images, labels, np.arange(number))
+    dataset = Dataset("zeros", ("0",), {"train": split, "test": split})
     return hold_out(dataset, 0.2, seed).splits["validation"].ids
 
 

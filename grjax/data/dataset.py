@@ -38,10 +38,10 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """Named splits of one classification problem; 'train' and 'test' are always there.
+    """Named splits of one classification problem; 'train' is the first, and 'test' is always there.
 
-    Raises `ConfigError` when built from splits that are empty, do not have images of one shape and dtype, or
-    have numbers that are not finite, labels out of range or ids that are not distinct.
+    Raises `ConfigError` when built from other splits, or from splits that are empty, do not have images of one
+    shape and dtype, or have numbers that are not finite, labels out of range or ids that are not distinct.
     """
 
     name: str
@@ -49,6 +49,12 @@ class Dataset:
     splits: dict[str, Split]
 
     def __post_init__(self) -> None:
+        # Positions of training examples index labels and, in a resident feed, the images of all splits.
+        if next(iter(self.splits), None) != "train" or "test" not in self.splits:
+            raise ConfigError(
+                f"data set {self.name!r}: the first split must be 'train', and 'test' one of the others, "
+                f"got {list(self.splits)}"
+            )
         for name, split in self.splits.items():
             where = f"data set {self.name!r}, split {name!r}"
             if not len(split):
