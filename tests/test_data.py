@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tracemalloc
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -284,6 +286,25 @@ def test_channel_statistics_of_digits(digits):
     mean, std = digits.channel_statistics()
     pixels = digits.splits["train"].images.astype(np.float64)
     np.testing.assert_allclose([mean[0], std[0]], [pixels.mean(), pixels.std()], rtol=1e-6)
+
+
+def test_channel_statistics_are_exact_and_need_little_memory():
+    images = np.random.default_rng(0).integers(0, 256, (6500, 32, 32, 3), np.uint8)
+    split = small_split(labels=[0] * len(images), images=images)
+    dataset = Dataset("random", ("a",), {"train": split, "test": split})
+    tracemalloc.start()
+    mean, std = dataset.channel_statistics()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.2 * images.nbytes
+    for channel in range(3):
+        # Moments of the values, by how often each occurs, as fractions.
+        counts = np.bincount(images[..., channel].ravel(), minlength=256).tolist()
+        number, total = sum(counts), sum(value * count for value, count in enumerate(counts))
+        variance = Fraction(sum(value**2 * count for value, count in enumerate(counts)), number)
+        variance -= Fraction(total, number) ** 2
+        assert mean[channel] == np.float32(Fraction(total, number))
+        assert std[channel] == np.float32(np.sqrt(float(variance)))
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.25, 0.5])

@@ -10,6 +10,8 @@ from grjax.errors import ConfigError
 # Both have shape, dtype and a length, and give [B, height, width, channels] for integer positions [B].
 Images = np.ndarray | ImageFiles
 
+_CHUNK = 64  # images of which sums are taken at a time, so that they need little memory
+
 
 @dataclasses.dataclass(frozen=True)
 class Split:
@@ -103,20 +105,22 @@ class Dataset:
         huge. Of images on disk, 1,024 that are spread evenly over the split stand for all.
         """
         images = self.splits["train"].images
+        if images.dtype != np.uint8:  # vectors, which are few
+            mean, std = images.mean((0, 1, 2), dtype=np.float64), images.std((0, 1, 2), dtype=np.float64)
+            constant = std <= 1e-7 * np.abs(mean)  # to the resolution of float32
+            return mean.astype(np.float32), np.where(constant, 1, std).astype(np.float32)
         if isinstance(images, ImageFiles):
             few = np.unique(np.linspace(0, len(images) - 1, 1024).round().astype(np.int64))
-            # The mean of the images' moments: only one of them is in memory at a time.
-            moments = [_moments(images[few[i : i + 1]]) for i in range(len(few))]
-            mean, square = np.mean(moments, axis=0)
-            std = np.sqrt(np.maximum(square - mean**2, 0))
+            parts = (images[few[i : i + 1]] for i in range(len(few)))
         else:
-            mean = images.mean((0, 1, 2), dtype=np.float64)
-            std = images.std((0, 1, 2), dtype=np.float64)
-        constant = std <= 1e-7 * np.abs(mean)  # to the resolution of float32
-        return mean.astype(np.float32), np.where(constant, 1, std).astype(np.float32)
-
-
-def _moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means of the values and of their squares over all but the last axis."""
-    values = images.astype(np.float64)
-    return values.mean((0, 1, 2)), (values**2).mean((0, 1, 2))
+            parts = (images[i : i + _CHUNK] for i in range(0, len(images), _CHUNK))
+        pixels, (total, squares) = 0, np.zeros((2, images.shape[-1]), np.int64)
+        for part in parts:
+            pixels += part[..., 0].size
+            total += part.sum(0, dtype=np.int64).sum((0, 1))
+            squares += np.square(part, dtype=np.uint16).sum(0, dtype=np.int64).sum((0, 1))
+        # As integers of Python, whose products are exact: nothing is lost in the difference.
+        total, squares = total.astype(object), squares.astype(object)
+        mean = (total / pixels).astype(np.float64)
+        std = np.sqrt(((pixels * squares - total**2) / pixels**2).astype(np.float64))
+        return mean.astype(np.float32), np.where(std == 0, 1, std).astype(np.float32)
