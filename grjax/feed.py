@@ -19,6 +19,9 @@ from grjax.steps import Batch, split_over_devices
 
 # Of the memory of a device: the rest is for the model, its activations and the optimiser.
 _RESIDENT_SHARE = 0.5
+# Of the memory of a CPU, where the data set that the images are copied from lies as well.
+_RESIDENT_SHARE_ON_CPU = 0.25
+_CHUNK = 256  # images that are copied at a time
 
 
 def create(
@@ -28,7 +31,7 @@ def create(
 
     Args:
       name: 'resident', 'streaming', or 'auto': resident if the images take at most half the memory of a
-        device.
+        device, on a CPU a quarter.
       dataset: whose splits are fed.
       workers: threads that load images when streaming; each holds up to two batches.
       random_resized_crop: seed of random parts of the training images, see `ImageFiles`, drawn by the workers
@@ -51,7 +54,7 @@ def create(
     if name == "auto":
         arrays = [split.images for split in dataset.splits.values()]
         size = sum(int(np.prod(images.shape)) * images.dtype.itemsize for images in arrays)
-        name = "resident" if size <= _RESIDENT_SHARE * _device_memory() else "streaming"
+        name = "resident" if size <= _resident_limit() else "streaming"
     return Resident(dataset) if name == "resident" else Streaming(dataset, workers)
 
 
@@ -64,7 +67,15 @@ class Resident:
     def device_images(self) -> np.ndarray | None:
         """What `DeviceData` keeps: the images of all splits in turn, [sum of N, height, width, C]."""
         splits = self._dataset.splits.values()
-        return np.concatenate([split.images[np.arange(len(split))] for split in splits])
+        train = self._dataset.splits["train"].images
+        images = np.empty((sum(len(split) for split in splits), *train.shape[1:]), train.dtype)
+        first = 0
+        for split in splits:
+            for start in range(0, len(split), _CHUNK):
+                positions = np.arange(start, min(start + _CHUNK, len(split)))
+                images[first + positions] = split.images[positions]
+            first += len(split)
+        return images
 
     def batches(
         self,
@@ -141,10 +152,12 @@ class Streaming:
         return np.stack(crops)
 
 
-def _device_memory() -> float:
-    """Bytes of memory of a device; virtual devices of a CPU share the machine's."""
-    stats = jax.local_devices()[0].memory_stats()
+def _resident_limit() -> float:
+    """Bytes that images may take on each device; virtual devices of a CPU share the machine's memory."""
+    device = jax.local_devices()[0]
+    stats = device.memory_stats()
     if stats and "bytes_limit" in stats:
-        return float(stats["bytes_limit"])
+        return _RESIDENT_SHARE * stats["bytes_limit"]
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return machine / jax.local_device_count()
+    share = _RESIDENT_SHARE_ON_CPU if device.platform == "cpu" else _RESIDENT_SHARE
+    return share * machine / jax.local_device_count()

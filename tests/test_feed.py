@@ -1,6 +1,8 @@
 """The feeds: the same batches however the images reach the devices."""
 
+import os
 import time
+import tracemalloc
 
 import jax
 import numpy as np
@@ -83,6 +85,17 @@ def test_a_resident_batch_is_positions_among_the_images_of_all_splits():
     assert batch.images is None
 
 
+def test_resident_images_are_those_of_the_splits_in_turn_and_are_copied_once():
+    images = np.random.default_rng(0).integers(0, 256, (6500, 32, 32, 3), np.uint8)
+    made_up = dataset(images)
+    tracemalloc.start()
+    copied = feed.create("resident", made_up, 1).device_images()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(copied, np.concatenate([images, made_up.splits["test"].images]))
+    assert peak < 1.2 * images.nbytes
+
+
 def test_streaming_loads_no_more_than_two_batches_a_worker_ahead():
     images = Images((8 * 1000, 2, 2, 1))
     batches = feed.create("streaming", dataset(images), 2).batches("train", batches_of_eight, 0, 1000)
@@ -105,6 +118,13 @@ def test_auto_is_resident_unless_the_images_fill_the_devices():
     many = dataset(Images((64, 2, 2, 1)))
     many.splits["train"] = Split(huge, np.zeros(1, np.int32), np.zeros(1, np.int64))
     assert isinstance(feed.create("auto", many, 1), feed.Streaming)
+
+
+@pytest.mark.parametrize(("share", "kind"), [(0.2, feed.Resident), (0.3, feed.Streaming)])
+def test_auto_leaves_a_cpu_three_quarters_of_its_memory(share, kind):
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    megabytes = int(share * machine / jax.local_device_count() / 2**20)
+    assert isinstance(feed.create("auto", dataset(Images((megabytes, 1024, 1024, 1))), 1), kind)
 
 
 @pytest.mark.parametrize(
