@@ -208,7 +208,7 @@ def food101n(root):
     keys = [f"{name}/{n}.jpg" for n in range(3) for name in ("waffles", "apple_pie")]
     write_lines(noisy / "meta/imagelist.tsv", ["class_name/key", *keys])
     write_lines(noisy / "meta/verified_val.tsv",
-                ["class_name/key\tverification_label", f"{keys[1]}\t1", f"{keys[2]}\t0"])  # fmt: skip
+                ["class_name/key\tverification_label", f"{keys[2]}\t0", f"{keys[1]}\t1"])  # fmt: skip
     write_lines(clean / "meta/test.txt", ["waffles/7", "apple_pie/8"])
     for number, key in enumerate(keys):
         save(noisy / "images" / key, 10 * number)
@@ -226,6 +226,9 @@ def test_food101n(tmp_path):
         "validation": ([1], [0]),
         "test": ([7, 8], [1, 0]),
     }
+    # Positions in imagelist.tsv, in verified_val.tsv and in test.txt.
+    ids = {name: split.ids.tolist() for name, split in dataset.splits.items()}
+    assert ids == {"train": [0, 3, 4, 5], "validation": [1], "test": [0, 1]}
     write_lines(tmp_path / "food-101/meta/test.txt", ["pizza/1"])
     with pytest.raises(ConfigError, match=r"'pizza/1' is of none of the classes of classes\.txt"):
         data.load("food101n", dir=str(tmp_path))

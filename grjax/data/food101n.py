@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from grjax.data.dataset import Dataset
+import numpy as np
+
+from grjax.data.dataset import Dataset, Split
 from grjax.data.image_lists import read_lines, split_of_files
 from grjax.errors import ConfigError
 
@@ -14,7 +16,8 @@ def food101n(path: Path, image_size: int) -> Dataset:
     food-101/ (images/, meta/test.txt), as they are distributed. The images of verified_val.tsv that people
     found to be labelled rightly are split 'validation'; none of its images is left in the training split.
 
-    An example's id is its position in the list that it is taken from.
+    An example's id is its position in the whole list that it is taken from: imagelist.tsv,
+    verified_val.tsv or test.txt.
 
     Source: K.-H. Lee et al., CleanNet, arXiv:1711.07131, 2018; L. Bossard et al., Food-101, ECCV 2014.
     """
@@ -28,6 +31,10 @@ def food101n(path: Path, image_size: int) -> Dataset:
             raise ConfigError(f"data.dir: {listed}: {key!r} is of none of the classes of classes.txt")
         return numbers[name]
 
+    def split(listed: Path, keys: list[str], ending: str = "") -> Split:
+        paths, labels = [f"images/{key}{ending}" for key in keys], [label(listed, key) for key in keys]
+        return split_of_files(listed.parent.parent, paths, labels, image_size, listed.name)
+
     verified = noisy / "meta" / "verified_val.tsv"
     correct: dict[str, bool] = {}
     for line in _without_header(verified):
@@ -36,22 +43,14 @@ def food101n(path: Path, image_size: int) -> Dataset:
             raise ConfigError(f"data.dir: {verified}: must have 0 or 1 after each image, got {line!r}")
         correct[key] = mark == "1"
 
-    lists = {
-        "train": (noisy, noisy / "meta" / "imagelist.tsv", ""),
-        "validation": (noisy, verified, ""),
-        "test": (clean, clean / "meta" / "test.txt", ".jpg"),
+    listed, test = noisy / "meta" / "imagelist.tsv", clean / "meta" / "test.txt"
+    keys = _without_header(listed)
+    unverified = np.flatnonzero([key not in correct for key in keys])
+    splits = {
+        "train": split(listed, keys).take(unverified),
+        "validation": split(verified, list(correct)).take(np.flatnonzero(list(correct.values()))),
+        "test": split(test, _without_header(test), ".jpg"),
     }
-    splits = {}
-    for split, (root, listed, ending) in lists.items():
-        keys = _without_header(listed)
-        if split == "train":
-            keys = [key for key in keys if key not in correct]
-        elif split == "validation":
-            keys = [key for key, is_correct in correct.items() if is_correct]
-        labels = [label(listed, key) for key in keys]
-        splits[split] = split_of_files(
-            root, [f"images/{key}{ending}" for key in keys], labels, image_size, listed.name
-        )
     return Dataset("food101n", tuple(classes), splits)
 
 
