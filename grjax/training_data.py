@@ -58,8 +58,7 @@ def corrupted_data(config: ConfigDict) -> tuple[data.Dataset, noise.NoisyLabels]
         convention["imbalance"] = config.imbalance.to_dict()
     if config.open_set.name != "none":
         convention["open_set"] = config.open_set.to_dict()
-        others = data.load(config.open_set.name, dir=config.open_set.get("dir", config.data.dir))
-        source = others.splits["train"]
+        source = _other_data(config).splits["train"]
         if not isinstance(train.images, np.ndarray) or not isinstance(source.images, np.ndarray):
             raise ConfigError(
                 f"open_set.name: {config.data.name!r} and {config.open_set.name!r} must both lie in memory, "
@@ -73,6 +72,23 @@ def corrupted_data(config: ConfigDict) -> tuple[data.Dataset, noise.NoisyLabels]
         noisy = dataclasses.replace(noisy, replaced_by=replaced_by, replaced_sha256=digest)
     noisy = dataclasses.replace(noisy, convention=convention)
     return dataclasses.replace(dataset, splits={**dataset.splits, "train": train}), noisy
+
+
+def _other_data(config: ConfigDict) -> data.Dataset:
+    """The data set whose images replace others; its errors name `open_set`, not `data`."""
+    folder = config.open_set.get("dir")
+    if not isinstance(folder, str | None):
+        raise ConfigError(f"open_set.dir: must be a folder, a file or None, got {folder!r}")
+    try:
+        return data.load(
+            config.open_set.name,
+            dir=folder,
+            image_size=config.data.image_size,
+            test_fraction=config.data.test_fraction,
+            test_seed=config.data.test_seed,
+        )
+    except ConfigError as error:
+        raise ConfigError(str(error).replace("data.", "open_set.", 1)) from error
 
 
 def _with_noisy_validation(dataset: data.Dataset, corrupt: Callable[..., noise.NoisyLabels]) -> data.Dataset:

@@ -342,11 +342,11 @@ def test_the_size_of_features_is_that_of_their_bytes(monkeypatch):
     images = np.zeros((10, 1, 1, 5), np.float32)
     split = Split(images, np.zeros(10, np.int32), np.arange(10))
     dataset = Dataset("features", ("a",), {"train": split, "test": split})
-    for memory, expected in (
-        (2 * 2 * images.nbytes, feed.Resident),
-        (2 * 2 * images.nbytes - 1, feed.Streaming),
+    for limit, expected in (
+        (2 * images.nbytes, feed.Resident),
+        (2 * images.nbytes - 1, feed.Streaming),
     ):
-        monkeypatch.setattr(feed, "_device_memory", lambda memory=memory: memory)
+        monkeypatch.setattr(feed, "_resident_limit", lambda limit=limit: limit)
         assert isinstance(feed.create("auto", dataset, workers=1), expected)
 
 

@@ -270,3 +270,19 @@ def test_noise_of_images_sees_the_original_ones(digits):
 def test_bad_sections_are_refused(overrides, message):
     with pytest.raises(ConfigError, match=f"^{message}"):
         training_data.corrupted_data(config.resolve(config.unflatten({"noise.rate": 0.4, **overrides})))
+
+
+@pytest.mark.parametrize(
+    ("open_set", "message"),
+    [
+        ({"name": "digts", "rate": 0.1}, r"open_set\.name: unknown name 'digts'; did you mean 'digits'"),
+        (
+            {"name": "digits", "rate": 0.1, "dir": 5},
+            r"open_set\.dir: must be a folder, a file or None, got 5",
+        ),
+        ({"name": "npz", "rate": 0.1}, r"open_set\.dir: must say where the files of 'npz' are"),
+    ],
+)
+def test_errors_of_the_other_data_set_name_open_set(open_set, message):
+    with pytest.raises(ConfigError, match=message):
+        training_data.corrupted_data(config.resolve({"open_set": open_set}))

@@ -42,8 +42,9 @@ class Split:
 class Dataset:
     """Named splits of one classification problem; 'train' is the first, and 'test' is always there.
 
-    Raises `ConfigError` when built from other splits, or from splits that are empty, do not have images of one
-    shape and dtype, or have numbers that are not finite, labels out of range or ids that are not distinct.
+    Raises `ConfigError` when built from other splits, or from splits that are empty, do not have images of
+    one shape and dtype, or have numbers that are not finite, labels out of range, or ids that are not
+    distinct.
     """
 
     name: str
@@ -105,7 +106,7 @@ class Dataset:
         huge. Of images on disk, 1,024 that are spread evenly over the split stand for all.
         """
         images = self.splits["train"].images
-        if images.dtype != np.uint8:  # vectors, which are few
+        if isinstance(images, np.ndarray) and images.dtype != np.uint8:  # vectors, which are few
             mean, std = images.mean((0, 1, 2), dtype=np.float64), images.std((0, 1, 2), dtype=np.float64)
             constant = std <= 1e-7 * np.abs(mean)  # to the resolution of float32
             return mean.astype(np.float32), np.where(constant, 1, std).astype(np.float32)

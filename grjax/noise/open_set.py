@@ -70,5 +70,5 @@ def digest(images: np.ndarray, ids: np.ndarray, replaced_by: np.ndarray) -> str:
     order = np.argsort(ids)
     sha256 = hashlib.sha256()
     for position in order[replaced_by[order] >= 0]:
-        sha256.update(np.ascontiguousarray(images[position]))
+        sha256.update(images[position].tobytes())
     return sha256.hexdigest()
