@@ -258,8 +258,18 @@ def test_instance_noise_has_the_rate_of_a_truncated_normal(rate):
     draws_of_q = np.random.default_rng(0).normal(rate, 0.1, 1_000_000)
     expected = draws_of_q[(draws_of_q >= 0) & (draws_of_q <= 1)].mean()
     assert instance.expected_rate(rate) == pytest.approx(expected, abs=1e-3)
-    realised = instance_noise(rate=rate).realised_rate
+    noisy = instance_noise(rate=rate)
+    assert noisy.nominal_rate == rate
+    assert noisy.expected_rate == pytest.approx(instance.expected_rate(rate), abs=1e-9)
+    realised = noisy.realised_rate
     assert abs(realised - expected) < 4 * np.sqrt(expected * (1 - expected) / len(LABELS)) + 1e-3
+
+
+@pytest.mark.parametrize(
+    ("rate", "expected"), [(0.0, 0.0), (0.01, 0.084), (0.05, 0.101), (0.1, 0.129), (0.2, 0.206), (0.4, 0.400)]
+)
+def test_instance_noise_expects_what_is_documented(rate, expected):
+    assert round(instance_noise(rate=rate).expected_rate, 3) == expected
 
 
 def test_instance_noise_follows_its_formula():

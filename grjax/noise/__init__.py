@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from grjax.errors import ConfigError
-from grjax.noise import cifar100, class_map, matrix
+from grjax.noise import cifar100, class_map, instance, matrix
 from grjax.noise.cifar100 import (
     LegacyNoiseWarning,
     asymmetric_cifar100_block_legacy,
@@ -113,6 +113,11 @@ _TRANSITIONS: dict[str, Callable[..., np.ndarray]] = {
     "uniform_mix": including_transition,
 }
 
+# Functions (rate) -> the expected rate of noise that has no such matrix.
+_EXPECTED_RATES: dict[str, Callable[[float], float]] = {
+    "instance_dependent": instance.expected_rate,
+}
+
 _SUPPLIED = ("labels", "num_classes", "ids", "images", "all_ids")  # what the library passes itself
 
 
@@ -177,6 +182,8 @@ def create(name: str, *, seed: int = 0, **options: Any) -> Callable[..., NoisyLa
         expected = None
         if matrix is not None and len(clean):
             expected = round(float(np.mean(1 - matrix[clean, clean])), 12)  # 0.4, not 0.39999999999999997
+        elif name in _EXPECTED_RATES:
+            expected = round(_EXPECTED_RATES[name](options["rate"]), 12)
         return NoisyLabels(
             ids=ids.astype(np.int64),
             clean=clean,

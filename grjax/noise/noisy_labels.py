@@ -21,7 +21,8 @@ class NoisyLabels:
       labels: the labels after noise, int32 [N].
       num_classes: C.
       nominal_rate: the rate that was asked for, a fraction; where none was, the expected one.
-      expected_rate: what the noise's transition matrix expects of these examples; None if it has none.
+      expected_rate: what the noise's transition matrix expects of these examples, or for noise without one
+        the mean of its flip rates; None if neither is known.
       convention: the name of the noise model, its seed and its options.
       replaced_by: of open-set noise, the id in the other data set of the image that an example has now, or
         -1 for its own: int64 [N]. None where there is no open-set noise.
