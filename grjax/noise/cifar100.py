@@ -46,8 +46,9 @@ def asymmetric_cifar100_swap(
     """In each superclass two of its five classes, drawn by the seed, become each other with `rate`.
 
     40 of 100 classes are mistaken: the realised rate is 0.4 of the nominal one. The convention of the GR
-    paper (arXiv:1905.11233) and of the SL paper. With draw='exact_per_class', exactly floor(rate n) of the n
-    examples of each such class are moved. The pairs depend on the seed and not on the rate.
+    paper (arXiv:1905.11233) and of the SL paper; SCE, the code of the latter, swaps within blocks of five
+    label numbers instead (see `asymmetric_cifar100_block_legacy`), and its noise is not offered.
+    With draw='exact_per_class', exactly floor(rate n) of the n examples of each such class are moved. The pairs depend on the seed and not on the rate.
 
     Args, Returns: see `grjax.noise.pair_flip`; num_classes must be 100.
     """
@@ -74,14 +75,16 @@ def asymmetric_cifar100_block_legacy(
 
     The code of APL, ALFs, ANL and JAL does so, and their published results need it to be compared with.
     Label numbers are alphabetical (apple, aquarium fish, baby, bear, beaver): no block is a superclass, and
-    6 of the 100 flips stay within one. The realised rate is the nominal one. A `LegacyNoiseWarning` says so.
+    6 of the 100 flips stay within one. SCE's code swaps two labels of each such block. The
+    realised rate is the nominal one. A `LegacyNoiseWarning` says so.
 
     Args, Returns: see `grjax.noise.pair_flip`; num_classes must be 100.
     """
     targets = _next_in_block(num_classes)
     warnings.warn(
         "noise.name: 'asymmetric_cifar100_block_legacy' flips within blocks of label numbers, which are no "
-        "superclasses of CIFAR-100; take it only to compare with results of APL, ALFs, ANL or JAL",
+        "superclasses of CIFAR-100; take it only to compare with results of APL, ALFs, ANL or JAL. The code "
+        "of SCE swaps two labels of each such block: that is neither this nor 'asymmetric_cifar100_swap'",
         LegacyNoiseWarning,
         stacklevel=2,
     )
