@@ -1,7 +1,6 @@
 """What is trained on: a data set without some examples, with other labels, and images of another one."""
 
 import dataclasses
-import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -44,11 +43,18 @@ def corrupted_data(config: ConfigDict) -> tuple[data.Dataset, noise.NoisyLabels]
         validation_seed=config.data.validation_seed,
     )
     train = dataset.splits["train"]
-    all_ids = train.ids
+    all_ids, validation_sha256 = train.ids, None
     if config.data.validation_fraction > 0:
         all_ids = np.concatenate([all_ids, dataset.splits["validation"].ids])
     if config.data.validation_labels == "noisy":
-        dataset = _with_noisy_validation(dataset, functools.partial(corrupt, all_ids=all_ids))
+        if (
+            config.data.validation_fraction == 0
+        ):  # ids of another list: their draws would be training examples'
+            raise ConfigError(
+                "data.validation_labels: 'noisy' needs a validation split that is held out of the training "
+                "split; set data.validation_fraction"
+            )
+        dataset, validation_sha256 = _with_noisy_validation(dataset, corrupt, all_ids)
     kept = select(train.labels, dataset.num_classes, train.ids)
     if not kept.all():
         train = train.take(np.flatnonzero(kept))
@@ -70,7 +76,7 @@ def corrupted_data(config: ConfigDict) -> tuple[data.Dataset, noise.NoisyLabels]
         train = dataclasses.replace(train, images=images)
         digest = open_set.digest(images, train.ids, replaced_by)
         noisy = dataclasses.replace(noisy, replaced_by=replaced_by, replaced_sha256=digest)
-    noisy = dataclasses.replace(noisy, convention=convention)
+    noisy = dataclasses.replace(noisy, convention=convention, validation_sha256=validation_sha256)
     return dataclasses.replace(dataset, splits={**dataset.splits, "train": train}), noisy
 
 
@@ -91,20 +97,18 @@ def _other_data(config: ConfigDict) -> data.Dataset:
         raise ConfigError(str(error).replace("data.", "open_set.", 1)) from error
 
 
-def _with_noisy_validation(dataset: data.Dataset, corrupt: Callable[..., noise.NoisyLabels]) -> data.Dataset:
+def _with_noisy_validation(
+    dataset: data.Dataset, corrupt: Callable[..., noise.NoisyLabels], all_ids: np.ndarray
+) -> tuple[data.Dataset, str]:
     """Gives the validation split noisy labels, and the name 'validation_noisy', which its metrics then bear.
 
-    The noise is that of the training labels: a draw depends on seed and id, not on the split.
+    The noise is that of the training labels: a draw depends on seed and id, not on the split. Its hash comes
+    with the data set.
     """
-    if "validation" not in dataset.splits:
-        raise ConfigError(
-            "data.validation_labels: 'noisy' needs a validation split; set data.validation_fraction"
-        )
-    splits = {}
-    for name, split in dataset.splits.items():
-        if name == "validation":
-            name = "validation_noisy"
-            labels = corrupt(split.labels, dataset.num_classes, split.ids, split.images).labels
-            split = dataclasses.replace(split, labels=labels)
-        splits[name] = split
-    return dataclasses.replace(dataset, splits=splits)
+    held_out = dataset.splits["validation"]
+    noisy = corrupt(held_out.labels, dataset.num_classes, held_out.ids, held_out.images, all_ids)
+    splits = {
+        "validation_noisy" if name == "validation" else name: split for name, split in dataset.splits.items()
+    }
+    splits["validation_noisy"] = dataclasses.replace(held_out, labels=noisy.labels)
+    return dataclasses.replace(dataset, splits=splits), noisy.sha256

@@ -334,6 +334,7 @@ def test_one_file_does_for_training_and_held_out_examples(tmp_path, name, valida
     dataset, given = training_data.corrupted_data(run)
     assert len(given.ids) == (80 if imbalance["name"] == "none" else 5 * 8 + 5 * 2)
     np.testing.assert_array_equal(given.labels, noisy[given.ids])
+    assert (given.validation_sha256 is None) == (validation == "clean")
     held_out = dataset.splits["validation" if validation == "clean" else "validation_noisy"]
     assert len(held_out) == 20
     np.testing.assert_array_equal(held_out.labels, (labels if validation == "clean" else noisy)[held_out.ids])

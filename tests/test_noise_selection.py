@@ -249,6 +249,25 @@ def test_a_run_trains_on_images_of_another_data_set(digits):
     assert noisy.replaced_sha256 == digest(dataset.splits["train"].images, train.ids, noisy.replaced_by)
 
 
+def test_noisy_labels_of_validation_are_hashed():
+    held_out = {"data.validation_fraction": 0.2, "data.validation_labels": "noisy"}
+    dataset, noisy = corrupted(**held_out)
+    split = dataset.splits["validation_noisy"]
+    expected = dataclasses.replace(noisy, ids=split.ids, clean=split.labels, labels=split.labels).sha256
+    assert noisy.summary()["validation_noise_sha256"] == expected
+    assert corrupted(**held_out, **{"noise.seed": 1})[1].validation_sha256 != expected
+    assert corrupted(**{"data.validation_fraction": 0.2})[1].summary()["validation_noise_sha256"] is None
+
+
+def test_validation_of_a_list_of_its_own_gets_no_noise(monkeypatch, digits):
+    # Its ids are positions in its own list, so its draws would be those of training examples.
+    own = dataclasses.replace(digits, splits={**digits.splits, "validation": digits.splits["test"]})
+    monkeypatch.setattr(data, "load", lambda name, **options: own)
+    assert len(corrupted()[0].splits["validation"]) == len(digits.splits["test"])
+    with pytest.raises(ConfigError, match=r"^data.validation_labels: 'noisy' needs a .* held out"):
+        corrupted(**{"data.validation_labels": "noisy"})
+
+
 def test_noise_of_images_sees_the_original_ones(digits):
     layer = {"noise.name": "instance_dependent", "noise.rate": 0.4}
     plain = corrupted(**layer)[1]

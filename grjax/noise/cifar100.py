@@ -48,7 +48,8 @@ def asymmetric_cifar100_swap(
     40 of 100 classes are mistaken: the realised rate is 0.4 of the nominal one. The convention of the GR
     paper (arXiv:1905.11233) and of the SL paper; SCE, the code of the latter, swaps within blocks of five
     label numbers instead (see `asymmetric_cifar100_block_legacy`), and its noise is not offered.
-    With draw='exact_per_class', exactly floor(rate n) of the n examples of each such class are moved. The pairs depend on the seed and not on the rate.
+    With draw='exact_per_class', exactly floor(rate n) of the n examples of each such class are moved. The
+    pairs depend on the seed and not on the rate.
 
     Args, Returns: see `grjax.noise.pair_flip`; num_classes must be 100.
     """

@@ -27,6 +27,7 @@ class NoisyLabels:
       replaced_by: of open-set noise, the id in the other data set of the image that an example has now, or
         -1 for its own: int64 [N]. None where there is no open-set noise.
       replaced_sha256: of open-set noise, the digest of those images, see `grjax.noise.open_set.digest`.
+      validation_sha256: the hash of the noisy labels of validation, where it has noisy ones.
     """
 
     ids: np.ndarray
@@ -38,6 +39,7 @@ class NoisyLabels:
     convention: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     replaced_by: np.ndarray | None = None
     replaced_sha256: str | None = None
+    validation_sha256: str | None = None
 
     @property
     def mislabelled(self) -> np.ndarray:
@@ -87,6 +89,7 @@ class NoisyLabels:
             "class_rates": rates.tolist(),
             "transition_counts": counts.tolist(),
             "sha256": self.sha256,
+            "validation_noise_sha256": self.validation_sha256,
         }
 
     def save(self, path: str | os.PathLike[str]) -> None:
