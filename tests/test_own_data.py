@@ -69,6 +69,14 @@ def test_a_test_split_that_is_given_stays():
     np.testing.assert_array_equal(dataset.splits["test"].ids, np.arange(5))
 
 
+def test_a_class_may_have_no_training_example_when_it_is_named():
+    dataset = from_arrays(IMAGES, LABELS + 1, class_names=["none", "a", "b", "c"])
+    assert dataset.class_names == ("none", "a", "b", "c")
+    assert set(dataset.splits["train"].labels.tolist()) == {1, 2, 3}
+    test = (IMAGES[:1], ["b"])
+    assert from_arrays(IMAGES, ["a", "c"] * 10, test=test, class_names=list("abc")).num_classes == 3
+
+
 def test_grey_images_get_a_channel_and_names_become_numbers():
     dataset = from_arrays(IMAGES[..., 0], np.array(["b", "c", "a"])[LABELS])
     assert dataset.class_names == ("a", "b", "c")
@@ -84,11 +92,18 @@ def test_grey_images_get_a_channel_and_names_become_numbers():
         ({"labels": LABELS[:-1]}, "train: 20 images, 19 labels, 19 ids; the numbers must be equal"),
         ({"ids": np.arange(19)}, "train: 20 images, 20 labels, 19 ids; the numbers must be equal"),
         ({"ids": np.zeros(20, int)}, "ids are not distinct"),
-        ({"ids": np.arange(20) - 1}, "train ids: must be integers [N] >= 0, got int64 [20]"),
-        ({"ids": np.arange(20) / 2}, "train ids: must be integers [N] >= 0, got float64 [20]"),
+        ({"ids": np.arange(20) - 1}, "train ids: must be in [0, 2**31), got -1"),
+        ({"ids": np.arange(20) / 2}, "train ids: must be integers [N], got float64 [20]"),
+        ({"ids": np.arange(20) + 2**31 - 19}, "train ids: must be in [0, 2**31), got 2147483648"),
+        ({"test": (IMAGES, LABELS), "test_ids": np.arange(20) + 2**32}, "test ids: must be in [0, 2**31)"),
+        ({"labels": LABELS + 1}, "train labels: class 0 of 0..3 has no training example; number the"),
+        ({"labels": LABELS * 10**8}, "train labels: class 1 of 0..200000000 has no training example"),
+        ({"test": (IMAGES, LABELS + 1)}, "train labels: class 3 of 0..3 has no training example"),
+        ({"labels": ["a", "c"] * 10, "test": (IMAGES[:1], ["b"])}, "class 'b' of 'a'..'c' has no training"),
         ({"labels": LABELS / 1}, "train labels: must be integers or names of classes, got float64"),
         ({"labels": LABELS[:, None]}, "train labels: must be [N], got [20, 1]"),
         ({"labels": LABELS - 1}, "has label -1; labels must be in [0, 2)"),
+        ({"labels": -LABELS - 1}, "labels must be in [0, 0)"),
         ({"class_names": ["a", "b"]}, "has label 2; labels must be in [0, 2)"),
         ({"labels": ["a"] * 20, "class_names": ["b"]}, "train labels: 'a' is none of the classes ['b']"),
         ({"images": IMAGES[:0], "labels": LABELS[:0]}, "has no examples"),
@@ -189,11 +204,14 @@ def test_csv(tmp_path):
 
 
 def test_csv_with_numbers_for_classes_and_no_split(tmp_path):
-    path = csv_of(tmp_path, "image,label", [f"pictures/{n}.png,{LABELS[n] + 9}" for n in range(20)])
+    path = csv_of(tmp_path, "image,label", [f"pictures/{n}.png,{LABELS[n]}" for n in range(20)])
     dataset = data.load("csv", dir=path, image_size=8)
-    assert dataset.num_classes == 12
+    assert dataset.num_classes == 3
     assert len(dataset.splits["test"]) == 3  # a fifth of 7, 7 and 6
-    np.testing.assert_array_equal(dataset.splits["test"].labels, LABELS[dataset.splits["test"].ids] + 9)
+    np.testing.assert_array_equal(dataset.splits["test"].labels, LABELS[dataset.splits["test"].ids])
+    path = csv_of(tmp_path, "image,label", [f"pictures/{n}.png,{LABELS[n] + 9}" for n in range(20)])
+    with pytest.raises(ConfigError, match=r"class 0 of 0\.\.11 has no training example"):
+        data.load("csv", dir=path, image_size=8)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +222,7 @@ def test_csv_with_numbers_for_classes_and_no_split(tmp_path):
         ("image,label", "pictures/1.png", "row 0: must have 2 values"),
         ("image,label,split", "pictures/1.png,a,dev", "split must be 'train' or 'test', got 'dev'"),
         ("image,label,id", "pictures/1.png,a,one", "id must be a whole number: .*'one'"),
-        ("image,label,id", "pictures/1.png,a,-1", "train ids: must be integers"),
+        ("image,label,id", "pictures/1.png,a,-1", r"train ids: must be in \[0, 2\*\*31\), got -1"),
     ],
 )
 def test_a_bad_csv_is_refused(tmp_path, header, row, message):

@@ -4,6 +4,7 @@ import csv
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -30,32 +31,34 @@ def from_arrays(
 ) -> Dataset:
     """A data set from arrays in memory.
 
-    Args:
-      images: uint8 [N, height, width, channels] or [N, height, width]; or finite float32 of these shapes, or
+        Args:
+          images: uint8 [N, height, width, channels] or [N, height, width]; or finite float32 of these shapes, or
         [N, D]: features of any scale, which become images of one pixel with D channels.
-      labels: integers [N] in [0, C), or the names of the classes.
-      test: images and labels of the test split; None: a stratified part of the examples, which keep their
-        ids.
-      ids: of the examples, distinct integers [N] >= 0; None: 0..N-1. The examples of a split are sorted by
-        them, and noise is drawn for an id: it stays with an example however the data come.
-      test_ids: of the examples of `test`.
-      class_names: in the order of the labels; None: '0', '1', ..., or the names found, sorted.
-      name: of the data set.
-      test_fraction: of each class, where `test` is None.
-      test_seed: of that choice.
+      labels: integers [N] in [0, C), or the names of the classes. Without `class_names`, each class must
+        have a training example: noise would give labels to a class that is not there.
+          test: images and labels of the test split; None: a stratified part of the examples, which keep their
+            ids.
+          ids: of the examples, distinct integers [N] in [0, 2**31); None: 0..N-1. The examples of a split are
+            sorted by them, and noise is drawn for an id: it stays with an example however the data come.
+          test_ids: of the examples of `test`.
+          class_names: in the order of the labels, of classes without a training example, too; None: '0', '1',
+            ..., or the names found, sorted.
+          name: of the data set.
+          test_fraction: of each class, where `test` is None.
+          test_seed: of that choice.
 
-    Raises:
-      ConfigError: what the arguments must be, or one of another length.
+        Raises:
+          ConfigError: what the arguments must be, or one of another length.
 
-    Example:
-      >>> import numpy as np
-      >>> from grjax import data
-      >>> dataset = data.from_arrays(np.zeros((10, 8, 8), np.uint8), ['cat', 'dog'] * 5)
-      >>> dataset.class_names, len(dataset.splits['train']), len(dataset.splits['test'])
-      (('cat', 'dog'), 8, 2)
+        Example:
+          >>> import numpy as np
+          >>> from grjax import data
+          >>> dataset = data.from_arrays(np.zeros((10, 8, 8), np.uint8), ['cat', 'dog'] * 5)
+          >>> dataset.class_names, len(dataset.splits['train']), len(dataset.splits['test'])
+          (('cat', 'dog'), 8, 2)
     """
     labels = np.asarray(labels)
-    names = class_names or _class_names(labels if test is None else np.append(labels, np.asarray(test[1])))
+    names = class_names or _class_names(labels, labels if test is None else np.append(labels, test[1]))
     train = _split("train", images, labels, ids, names)
     if test is None:
         splits = split_off_test(train, test_fraction, test_seed)
@@ -157,10 +160,19 @@ def from_csv(path: Path, image_size: int, test_fraction: float, test_seed: int) 
     )
 
 
-def _class_names(labels: np.ndarray) -> list[str]:
+def _class_names(train: np.ndarray, labels: np.ndarray) -> list[str]:
+    """The classes of `labels`, of which those of the training examples are the first."""
+    classes: Sequence[Any] = sorted(set(labels.ravel().tolist()))
     if np.issubdtype(labels.dtype, np.integer):
-        return [str(label) for label in range(int(labels.max(initial=-1)) + 1)]
-    return sorted(set(labels.tolist()))
+        classes = range(int(labels.max(initial=-1)) + 1)
+    found = set(labels.ravel()[: train.size].tolist())
+    without = next((each for each in classes if each not in found), None)
+    if without is not None:
+        raise ConfigError(
+            f"train labels: class {without!r} of {classes[0]!r}..{classes[-1]!r} has no training example; "
+            "number the classes 0..C-1, or give class_names if it has none on purpose"
+        )
+    return [str(each) for each in classes]
 
 
 def _split(
@@ -188,8 +200,11 @@ def _split(
     elif isinstance(chosen, np.ndarray) and chosen.ndim == 2 and chosen.dtype == np.float32:
         chosen = chosen[:, None, None]
     ids = np.arange(len(labels)) if ids is None else np.asarray(ids)
-    if ids.ndim != 1 or ids.dtype.kind not in "iu" or (ids < 0).any():
-        raise ConfigError(f"{split} ids: must be integers [N] >= 0, got {ids.dtype} {list(ids.shape)}")
+    if ids.ndim != 1 or ids.dtype.kind not in "iu":
+        raise ConfigError(f"{split} ids: must be integers [N], got {ids.dtype} {list(ids.shape)}")
+    unusable = ids[(ids < 0) | (ids >= 2**31)]  # of others no noise can be drawn
+    if unusable.size:
+        raise ConfigError(f"{split} ids: must be in [0, 2**31), got {unusable[0]}")
     if not len(chosen) == len(labels) == len(ids):
         raise ConfigError(
             f"{split}: {len(chosen)} images, {len(labels)} labels, {len(ids)} ids; the numbers must be equal"
