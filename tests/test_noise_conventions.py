@@ -28,6 +28,26 @@ def test_numbers_of_a_huge_id_need_no_huge_memory():
     assert draws.uniforms(0, np.array([2**31 - 1])).shape == (2, 1)
 
 
+def test_numbers_of_few_ids_need_few_words(monkeypatch):
+    words = []
+
+    class Counting(np.random.Philox):
+        def random_raw(self, size):
+            words.append(size)
+            return super().random_raw(size)
+
+    monkeypatch.setattr(np.random, "Philox", Counting)
+    sparse = np.random.default_rng(0).permutation(np.linspace(0, 2**31 - 1, 200).astype(np.int64))
+    draws.uniforms(0, sparse)
+    assert sum(words) <= 4 * 200
+    words.clear()
+    some = np.random.default_rng(1).permutation(np.unique(np.geomspace(1, 3 * 2**20, 200).astype(np.int64)))
+    found = draws.uniforms(3, some)
+    assert sum(words) < 2**20
+    np.testing.assert_array_equal(found, draws.uniforms(3, np.arange(3 * 2**20 + 1))[:, some])
+    assert draws.uniforms(0, some[:0]).shape == (2, 0)
+
+
 def test_streams_are_apart():
     ids = np.arange(1000)
     streams = [draws.NOISE, draws.FLIP_RATES, draws.IMBALANCE, draws.OPEN_SET]

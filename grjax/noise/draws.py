@@ -18,6 +18,7 @@ OPEN_SET = 19
 Draw = Literal["bernoulli", "exact_per_class", "exact_global"]
 
 _BLOCK = 2**20  # ids whose words are held in memory at a time
+_GAP = 2**12  # ids whose words take as long as a new start of the generator
 
 
 def uniforms(seed: int, ids: np.ndarray, stream: int = NOISE) -> np.ndarray:
@@ -29,13 +30,15 @@ def uniforms(seed: int, ids: np.ndarray, stream: int = NOISE) -> np.ndarray:
       stream: what they are for, one of the constants above.
     """
     words = np.empty((len(ids), 2), np.uint64)
-    blocks = ids // _BLOCK
-    for block in np.unique(blocks):
-        here = blocks == block
-        within = ids[here] - block * _BLOCK
+    order = np.argsort(ids, kind="stable")
+    ascending = ids[order]
+    starts = np.flatnonzero((np.diff(ascending) > _GAP) | (np.diff(ascending // _BLOCK) > 0)) + 1
+    for run in np.split(order, starts) if len(ids) else []:
+        first = int(ids[run[0]]) // 2  # a count of the counter gives four words, those of two ids
+        within = ids[run] - 2 * first
         generator = np.random.Philox(key=seed, counter=[0, 0, 0, stream])
-        generator.advance(int(block) * _BLOCK // 2)  # a count of the counter gives four words
-        words[here] = generator.random_raw(2 * (int(within.max()) + 1)).reshape(-1, 2)[within]
+        generator.advance(first)
+        words[run] = generator.random_raw(2 * (int(within[-1]) + 1)).reshape(-1, 2)[within]
     return _to_unit_interval(words).T
 
 
