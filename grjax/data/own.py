@@ -31,31 +31,31 @@ def from_arrays(
 ) -> Dataset:
     """A data set from arrays in memory.
 
-        Args:
-          images: uint8 [N, height, width, channels] or [N, height, width]; or finite float32 of these shapes, or
+    Args:
+      images: uint8 [N, height, width, channels] or [N, height, width]; or finite float32 of these shapes, or
         [N, D]: features of any scale, which become images of one pixel with D channels.
       labels: integers [N] in [0, C), or the names of the classes. Without `class_names`, each class must
         have a training example: noise would give labels to a class that is not there.
-          test: images and labels of the test split; None: a stratified part of the examples, which keep their
-            ids.
-          ids: of the examples, distinct integers [N] in [0, 2**31); None: 0..N-1. The examples of a split are
-            sorted by them, and noise is drawn for an id: it stays with an example however the data come.
-          test_ids: of the examples of `test`.
-          class_names: in the order of the labels, of classes without a training example, too; None: '0', '1',
-            ..., or the names found, sorted.
-          name: of the data set.
-          test_fraction: of each class, where `test` is None.
-          test_seed: of that choice.
+      test: images and labels of the test split; None: a stratified part of the examples, which keep their
+        ids.
+      ids: of the examples, distinct integers [N] in [0, 2**31); None: 0..N-1. The examples of a split are
+        sorted by them, and noise is drawn for an id: it stays with an example however the data come.
+      test_ids: of the examples of `test`.
+      class_names: in the order of the labels, of classes without a training example, too; None: '0', '1',
+        ..., or the names found, sorted.
+      name: of the data set.
+      test_fraction: of each class, where `test` is None.
+      test_seed: of that choice.
 
-        Raises:
-          ConfigError: what the arguments must be, or one of another length.
+    Raises:
+      ConfigError: what the arguments must be, or one of another length.
 
-        Example:
-          >>> import numpy as np
-          >>> from grjax import data
-          >>> dataset = data.from_arrays(np.zeros((10, 8, 8), np.uint8), ['cat', 'dog'] * 5)
-          >>> dataset.class_names, len(dataset.splits['train']), len(dataset.splits['test'])
-          (('cat', 'dog'), 8, 2)
+    Example:
+      >>> import numpy as np
+      >>> from grjax import data
+      >>> dataset = data.from_arrays(np.zeros((10, 8, 8), np.uint8), ['cat', 'dog'] * 5)
+      >>> dataset.class_names, len(dataset.splits['train']), len(dataset.splits['test'])
+      (('cat', 'dog'), 8, 2)
     """
     labels = np.asarray(labels)
     names = class_names or _class_names(labels, labels if test is None else np.append(labels, test[1]))
