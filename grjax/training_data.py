@@ -1,7 +1,7 @@
 """What is trained on: a data set without some examples, with other labels, and images of another one."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -22,6 +22,12 @@ def corrupted_data(config: ConfigDict) -> tuple[data.Dataset, noise.NoisyLabels]
     Raises:
       ConfigError: see the parts.
     """
+    for section in (config.noise, *config.noise.get("parts", ())):
+        if isinstance(section, Mapping | ConfigDict) and isinstance(section.get("matrix"), np.ndarray):
+            raise ConfigError(
+                "noise.matrix: an array cannot be kept in config.json, give nested lists or the path of a "
+                f".npy file; got an array {list(section['matrix'].shape)}"
+            )
     select = imbalance.create(**config.imbalance)
     corrupt = noise.create(**config.noise)
     replacing = {key: value for key, value in config.open_set.items() if key not in ("name", "dir")}
@@ -47,9 +53,8 @@ def corrupted_data(config: ConfigDict) -> tuple[data.Dataset, noise.NoisyLabels]
     if config.data.validation_fraction > 0:
         all_ids = np.concatenate([all_ids, dataset.splits["validation"].ids])
     if config.data.validation_labels == "noisy":
-        if (
-            config.data.validation_fraction == 0
-        ):  # ids of another list: their draws would be training examples'
+        if config.data.validation_fraction == 0:
+            # Ids of a list of its own would be drawn for as those of training examples.
             raise ConfigError(
                 "data.validation_labels: 'noisy' needs a validation split that is held out of the training "
                 "split; set data.validation_fraction"

@@ -268,6 +268,17 @@ def test_validation_of_a_list_of_its_own_gets_no_noise(monkeypatch, digits):
         corrupted(**{"data.validation_labels": "noisy"})
 
 
+@pytest.mark.parametrize("as_part", [False, True])
+def test_an_array_in_a_config_is_refused(as_part):
+    section = {"name": "transition_matrix", "matrix": np.eye(10)}
+    if as_part:
+        section = {"name": "compose", "parts": (section,)}
+    with pytest.raises(ConfigError, match=r"^noise.matrix: .* nested lists .*; got an array \[10, 10\]"):
+        training_data.corrupted_data(config.resolve({"noise": section}))
+    section = {"name": "transition_matrix", "matrix": np.eye(10).tolist()}
+    assert training_data.corrupted_data(config.resolve({"noise": section}))[1].realised_rate == 0
+
+
 def test_noise_of_images_sees_the_original_ones(digits):
     layer = {"noise.name": "instance_dependent", "noise.rate": 0.4}
     plain = corrupted(**layer)[1]
