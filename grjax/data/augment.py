@@ -179,7 +179,9 @@ _PUBLISHED = {
         "arXiv:1905.11233; the code of APL (Ma et al., ICML 2020) also rotates, by 20 degrees",
     ),
     "clothing1m": Published(
-        ({"name": "random_crop", "size": 224}, "flip"), "arXiv:1905.11233, of images resized to 256 x 256"
+        ({"name": "random_crop", "size": 224}, "flip"),
+        "arXiv:1905.11233, of images resized to 256 x 256; image_size=256 resizes the shorter side to 293 "
+        "and cuts out the centre 256 x 256",
     ),
     "digits": Published((), "configs/digits.py"),
     "mnist": Published((), "code of APL (Ma et al., ICML 2020)"),
