@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -183,9 +184,7 @@ def test_files_that_are_not_there_are_found_before_any_is_decoded(tmp_path):
     with pytest.raises(ConfigError, match=message):
         data.load("clothing1m", dir=str(root))
     (root / "noisy_train_kv.txt").unlink()
-    with pytest.raises(
-        ConfigError, match=r"cannot read the list .*noisy_train_key_list\.txt: .*No such file"
-    ):
+    with pytest.raises(ConfigError, match=r"has no noisy_train_key_list\.txt; it must hold images/ and"):
         data.load("clothing1m", dir=str(root))
 
 
@@ -275,6 +274,26 @@ def test_animal10n(tmp_path):
     save(tmp_path / "testing" / "cat.jpg")
     with pytest.raises(ConfigError, match=r"cat\.jpg must be called LABEL_NUMBER\.jpg"):
         data.load("animal10n", dir=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("animal10n", "has no training; it must hold training/ and testing/"),
+        (
+            "clothing1m",
+            "has no noisy_train_key_list.txt; it must hold images/ and, beside it or in annotations/",
+        ),
+        ("food101n", "has no Food-101N_release/images; it must hold Food-101N_release/images, Food"),
+        (
+            "mini_webvision",
+            "has no info/synsets.txt; it must hold info/synsets.txt, info/train_filelist_google",
+        ),
+    ],
+)
+def test_what_a_folder_lacks_is_named_with_the_layout(tmp_path, name, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        data.load(name, dir=str(tmp_path))
 
 
 def test_images_on_disk_can_be_held_out(tmp_path):

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from grjax.data.dataset import Dataset
-from grjax.data.image_lists import split_of_files
+from grjax.data.image_lists import require, split_of_files
 from grjax.errors import ConfigError
 
 _CLASS_NAMES = (
@@ -23,8 +23,7 @@ def animal10n(path: Path, image_size: int) -> Dataset:
     """
     splits = {}
     for split, folder in (("train", "training"), ("test", "testing")):
-        if not (path / folder).is_dir():
-            raise ConfigError(f"data.dir: {path} must hold the folders training and testing of ANIMAL-10N")
+        require(path, [folder], "training/ and testing/, with files LABEL_NUMBER.jpg")
         names = sorted(os.listdir(path / folder))
         labels = []
         for name in names:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from grjax.data.dataset import Dataset, Split
-from grjax.data.image_lists import read_lines, read_pairs, split_of_files
+from grjax.data.image_lists import read_lines, read_pairs, require, split_of_files
 from grjax.errors import ConfigError
 
 _CLASS_NAMES = (
@@ -47,6 +47,11 @@ def _split(path: Path, lists: Path, key: str, image_size: int) -> Split:
         paths = list(labels)
     else:
         listed = lists / f"{key}_key_list.txt"
+        layout = (
+            f"images/ and, beside it or in annotations/, {key}_key_list.txt with noisy_label_kv.txt and "
+            f"clean_label_kv.txt, or {key}_kv.txt"
+        )
+        require(lists, [listed.name, f"{key.partition('_')[0]}_label_kv.txt"], layout)
         paths = read_lines(listed)
         pairs = lists / f"{key.partition('_')[0]}_label_kv.txt"
         labels = read_pairs(pairs, len(_CLASS_NAMES))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from grjax.data.dataset import Dataset, Split
-from grjax.data.image_lists import read_lines, split_of_files
+from grjax.data.image_lists import read_lines, require, split_of_files
 from grjax.errors import ConfigError
 
 
@@ -22,6 +22,11 @@ def food101n(path: Path, image_size: int) -> Dataset:
     Source: K.-H. Lee et al., CleanNet, arXiv:1711.07131, 2018; L. Bossard et al., Food-101, ECCV 2014.
     """
     noisy, clean = path / "Food-101N_release", path / "food-101"
+    lists = [
+        f"Food-101N_release/meta/{name}" for name in ("classes.txt", "imagelist.tsv", "verified_val.tsv")
+    ]
+    needed = ["Food-101N_release/images", *lists, "food-101/images", "food-101/meta/test.txt"]
+    require(path, needed, ", ".join(needed))
     classes = sorted(_without_header(noisy / "meta" / "classes.txt"))
     numbers = {name: number for number, name in enumerate(classes)}
 

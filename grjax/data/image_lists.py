@@ -49,6 +49,13 @@ def check_files(root: Path, paths: Sequence[str], listed_in: str) -> None:
         )
 
 
+def require(root: Path, parts: Sequence[str], layout: str) -> None:
+    """Raises `ConfigError`, which says the layout, if one of the files and folders is not below `root`."""
+    for part in parts:
+        if not (root / part).exists():
+            raise ConfigError(f"data.dir: {root} has no {part}; it must hold {layout}")
+
+
 def read_lines(path: Path) -> list[str]:
     """The lines of a list, without those that are empty.
 

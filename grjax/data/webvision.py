@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from grjax.data.dataset import Dataset
-from grjax.data.image_lists import read_lines, read_pairs, split_of_files
+from grjax.data.image_lists import read_lines, read_pairs, require, split_of_files
 from grjax.errors import ConfigError
 
 _CLASSES, _ALL_CLASSES = 50, 1000
@@ -20,6 +20,8 @@ def mini_webvision(path: Path, image_size: int) -> Dataset:
 
     Source: W. Li et al., WebVision Database, arXiv:1708.02862, 2017.
     """
+    lists = [f"info/{name}" for name in ("synsets.txt", "train_filelist_google.txt", "val_filelist.txt")]
+    require(path, [*lists, "google"], f"{', '.join(lists)}, google/, and val_images_256/ or val_images/")
     synsets = [line.split() for line in read_lines(path / "info" / "synsets.txt")][:_CLASSES]
     if len(synsets) < _CLASSES:
         raise ConfigError(f"data.dir: {path / 'info' / 'synsets.txt'} must have {_CLASSES} lines or more")
