@@ -32,6 +32,9 @@ SMALL = [
 ]
 
 
+ONE_DEVICE = {"XLA_FLAGS": "--xla_force_host_platform_device_count=1"}
+
+
 def start(*arguments, devices=1):
     """A process on CPU with so many virtual devices."""
     environment = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
@@ -88,35 +91,51 @@ def wait_for(condition, process, seconds=120):
         time.sleep(0.002)
 
 
+# run.py in a process that sends itself a signal as it touches its folder for the n-th time, or first touches
+# a path with a certain name: the moment is the same on every machine, at any load.
+SIGNALLED = """
+import os, runpy, signal, sys
+number, moment, workdir = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+touched = 0
+def watch(event, args):
+    global touched
+    paths = [os.fsdecode(arg) for arg in args[:2] if isinstance(arg, (str, bytes, os.PathLike))]
+    if any(path.startswith(workdir) for path in paths):
+        touched += 1
+        if moment == str(touched) or any(moment in path.removeprefix(workdir) for path in paths):
+            os.kill(os.getpid(), number)
+sys.addaudithook(watch)
+sys.argv = ["run.py", f"--workdir={workdir}", *sys.argv[4:]]
+sys.path.insert(0, os.getcwd())
+runpy.run_path("run.py", run_name="__main__")
+"""
+
+
+def run_signalled(number, moment, workdir, *arguments):
+    """A run that gets signal `number` at its `moment`th touch of its folder, or as it touches that name."""
+    process = subprocess.run(
+        [sys.executable, "-c", SIGNALLED, str(int(number)), str(moment), str(workdir), *arguments],
+        cwd=ROOT, env=os.environ | ONE_DEVICE, text=True, timeout=300,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    return process.returncode, process.stdout
+
+
 def test_killed_ten_times_it_ends_the_same(uninterrupted, tmp_path):
     workdir = tmp_path / "killed"
     rng = random.Random(0)
-    start_up = json.loads((uninterrupted / "summary.json").read_text())["seconds_to_first_step"]
-    for kill in range(10):
-        process = start(f"--workdir={workdir}", *SMALL)
-        if kill % 2:  # anywhere from the first import to the first step
-            time.sleep(rng.uniform(0.0, start_up))
-        else:  # while it trains and saves
-            latest = set(workdir.glob("checkpoints/*"))
-            wait_for(lambda known=latest: set(workdir.glob("checkpoints/*")) - known, process)
-            time.sleep(rng.uniform(0.0, 0.02))
-        process.kill()
-        process.communicate()
-        if (workdir / "summary.json").exists():
-            break
+    for _ in range(10):  # a run touches its folder some 20 times before the first step, and 30 for each save
+        code, output = run_signalled(signal.SIGKILL, rng.randint(1, 60), workdir, *SMALL)
+        assert code == -signal.SIGKILL, output
     code, output = run(f"--workdir={workdir}", *SMALL)
     assert code == 0, output
     assert_same_run(workdir, uninterrupted)
-    assert len(json.loads((workdir / "environment.json").read_text())) >= 4  # it was indeed killed
 
 
 def test_killed_in_the_middle_of_a_save_it_ends_the_same(uninterrupted, tmp_path):
     workdir = tmp_path / "killed"
-    process = start(f"--workdir={workdir}", *SMALL)
-    # orbax writes a checkpoint under a temporary name.
-    wait_for(lambda: any("tmp" in path.name for path in workdir.glob("checkpoints/*")), process)
-    process.kill()
-    process.communicate()
+    code, output = run_signalled(signal.SIGKILL, "30.orbax-checkpoint-tmp/state", workdir, *SMALL)
+    assert code == -signal.SIGKILL, output
     code, output = run(f"--workdir={workdir}", *SMALL)
     assert code == 0, output
     assert_same_run(workdir, uninterrupted)
@@ -124,12 +143,8 @@ def test_killed_in_the_middle_of_a_save_it_ends_the_same(uninterrupted, tmp_path
 
 def test_sigterm_saves_and_says_so(uninterrupted, tmp_path):
     workdir = tmp_path / "stopped"
-    process = start(f"--workdir={workdir}", *SMALL)
-    metrics = workdir / "metrics.jsonl"
-    wait_for(lambda: metrics.exists() and metrics.stat().st_size, process)
-    process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 75, output
+    code, output = run_signalled(signal.SIGTERM, 100, workdir, *SMALL)
+    assert code == 75, output
     assert "start the same command to go on" in output
     assert not (workdir / "summary.json").exists()
     assert any((workdir / "checkpoints").iterdir())
@@ -140,11 +155,8 @@ def test_sigterm_saves_and_says_so(uninterrupted, tmp_path):
 
 def test_sigterm_before_the_first_step_saves_too(uninterrupted, tmp_path):
     workdir = tmp_path / "stopped"
-    process = start(f"--workdir={workdir}", *SMALL)
-    wait_for(lambda: (workdir / "noise.npz").exists(), process)  # nothing is compiled yet
-    process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 75, output
+    code, output = run_signalled(signal.SIGTERM, "noise.npz", workdir, *SMALL)  # nothing is compiled yet
+    assert code == 75, output
     assert "saved at step 0" in output
     code, output = run(f"--workdir={workdir}", *SMALL)
     assert code == 0, output
