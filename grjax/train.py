@@ -13,7 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from grjax import experiment as experiment_lib
-from grjax import metrics
+from grjax import metrics, predictions
 from grjax import workdir as workdir_lib
 from grjax.checkpoints import Checkpoints, StopRequest, watch_sigterm
 from grjax.errors import NonFiniteError, PreemptedError, WorkdirError
@@ -82,6 +82,7 @@ def _run(
         raise WorkdirError(f"{workdir}: the run is at step {step}, but its metrics.jsonl is gone")
     stopwatch = Stopwatch(start_time, earlier=metrics_file.rows[-1]["seconds"] if metrics_file.rows else 0)
     if leader:
+        predictions.forget_after(workdir, step)
         workdir_lib.record_start(workdir, step)
     display.say(_description(experiment, workdir, step))
 
@@ -114,7 +115,10 @@ def _run(
                 stopwatch.pause(step)
                 _check_state(step, state, experiment, checkpoints)
             if evaluate_due and not metrics_file.has(step):
-                measured, _ = measure(p_eval_step, state, data, experiment)
+                measured, predicted = measure(p_eval_step, state, data, experiment)
+                if leader and config.keep_predictions:  # before the row, which says that all is there
+                    labels = {name: split.labels for name, split in experiment.dataset.splits.items()}
+                    predictions.keep(workdir, step, predicted, labels, experiment.dataset.num_classes)
                 metrics_file.write(_row(step, measured, experiment, stopwatch))
                 display.row(metrics_file.rows[-1])
             if save_due and step not in checkpoints.steps():

@@ -5,6 +5,7 @@ environment.json   versions and devices, an entry for each start
 noise.npz          ids, clean and noisy labels of the training examples
 noise.json         where they come from: convention, seed, rates, transition counts, hash
 metrics.jsonl      a row for each evaluation
+predictions/       N.npz: what was predicted for each example at step N, see `grjax.predictions`
 checkpoints/       the latest states
 summary.json       the end of the run; a run without it is not finished
 .lock              held while a process trains there
@@ -38,6 +39,7 @@ NOT_PART_OF_THE_RUN = (
     "data.feed",
     "data.workers",
     "keep_checkpoints",
+    "keep_predictions",
     "noise.path",
     "open_set.dir",
     "tensorboard",

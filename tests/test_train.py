@@ -72,7 +72,7 @@ def test_a_run_writes_what_the_documentation_says(finished_once):
     written = {path.name for path in workdir.iterdir()} - {"tensorboard", ".lock"}
     assert written == {
         "checkpoints", "config.json", "environment.json", "metrics.jsonl", "noise.json", "noise.npz",
-        "summary.json",
+        "predictions", "summary.json",
     }  # fmt: skip
     assert json.loads((workdir / "summary.json").read_text()) == summary
     assert {
