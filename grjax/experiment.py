@@ -57,6 +57,7 @@ class Experiment:
     eval_every: int
     checkpoint_every: int
     steps_per_call: int
+    dynamics: bool  # whether training dynamics are collected
 
     def train_batches(self, step: int) -> Iterator[Batch]:
         """The batches of the calls from `step` to the end of the run, of `steps_per_call` steps each."""
@@ -83,6 +84,7 @@ class Experiment:
             self.dataset.num_classes,
             self.init_seed,
             self.pretrain,
+            self.dynamics,
         )
 
     def train_step(self) -> TrainStep:
@@ -196,6 +198,7 @@ def create(config: ConfigDict, *, training: bool = True) -> Experiment:
         steps_per_call=_largest_divisor(
             math.gcd(total_steps, eval_every, checkpoint_every), config.max_steps_per_call
         ),
+        dynamics=config.dynamics,
     )
     # Shapes alone: what the model and the loss find wrong with their options shows without computing.
     jax.eval_shape(experiment.init_state)

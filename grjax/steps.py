@@ -15,8 +15,10 @@ import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from grjax import dynamics
 from grjax.data.augment import BatchAugmentation, center_crop
 from grjax.data.mixing import Mixing, partners
+from grjax.dynamics import Dynamics
 from grjax.losses import TrainingLoss, gather, scatter
 from grjax.losses.memory import Memory
 
@@ -33,6 +35,7 @@ class TrainState(flax.struct.PyTreeNode):
     batch_stats: PyTree
     opt_state: PyTree
     loss_memory: Memory  # [N of the training split, ...]; empty for most losses
+    dynamics: Dynamics | tuple[()] = ()  # [N of the training split]; empty: none are collected
 
 
 class DeviceData(flax.struct.PyTreeNode):
@@ -76,6 +79,7 @@ def init_state(
     num_classes: int,
     seed: int,
     pretrain: Callable[[PyTree], PyTree] = lambda variables: variables,
+    with_dynamics: bool = False,
 ) -> TrainState:
     """The state before the first step.
 
@@ -88,6 +92,7 @@ def init_state(
       num_classes: C.
       seed: of the parameters.
       pretrain: replaces the fresh variables of the model, or some of them.
+      with_dynamics: collect training dynamics, see `grjax.dynamics`.
     """
 
     @jax.jit
@@ -103,6 +108,7 @@ def init_state(
             batch_stats=variables.get("batch_stats", {}),
             opt_state=optimizer.init(params),
             loss_memory=loss.init(labels, num_classes),
+            dynamics=dynamics.init(len(labels)) if with_dynamics else (),
         )
 
     return init(pretrain(fresh(jax.random.key(seed))), labels)
@@ -144,7 +150,7 @@ def make_train_step(
         if mix is not None:
             mix_key = jax.random.fold_in(jax.random.fold_in(step_key, 2), device)  # split() gave 0 and 1
             images, share = mix(images, mix_key)
-        remembered = gather(state.loss_memory, batch.positions)
+        remembered, seen_before = gather((state.loss_memory, state.dynamics), batch.positions)
         rngs = {"dropout": jax.random.fold_in(dropout_key, device)}
 
         def mean_loss(params: PyTree) -> tuple[jax.Array, tuple[jax.Array, PyTree, Memory]]:
@@ -162,12 +168,18 @@ def make_train_step(
         (value, (logits, batch_stats, rows)), gradients = value_and_grad(state.params)
         gradients = jax.lax.pmean(gradients, AXIS)
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+        seen_now = (
+            dynamics.update(seen_before, logits, labels, share) if isinstance(seen_before, Dynamics) else ()
+        )
+        memory = (state.loss_memory, state.dynamics)
+        loss_memory, seen = scatter(memory, batch.positions, (rows, seen_now), AXIS)
         state = TrainState(
             step=state.step + 1,
             params=optax.apply_updates(state.params, updates),
             batch_stats=batch_stats,
             opt_state=opt_state,
-            loss_memory=scatter(state.loss_memory, batch.positions, rows, AXIS),
+            loss_memory=loss_memory,
+            dynamics=seen,
         )
         metrics = {"loss": value, "accuracy": (logits.argmax(-1) == labels).mean()}
         return state, jax.lax.pmean(metrics, AXIS)

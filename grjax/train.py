@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from grjax import dynamics, metrics, predictions
 from grjax import experiment as experiment_lib
-from grjax import metrics, predictions
 from grjax import workdir as workdir_lib
 from grjax.checkpoints import Checkpoints, StopRequest, watch_sigterm
 from grjax.errors import NonFiniteError, PreemptedError, WorkdirError
@@ -142,6 +142,8 @@ def _run(
         raise PreemptedError(f"SIGTERM: saved at step {step} in {workdir}; start the same command to go on")
     summary = _summary(metrics_file.rows, experiment, stopwatch)
     if leader:
+        if config.dynamics:
+            dynamics.save(workdir, state.dynamics, experiment.noise.ids)
         metrics.write_whole(workdir / "summary.json", json.dumps(summary, indent=2) + "\n")
     return summary
 

@@ -7,6 +7,7 @@ noise.json         where they come from: convention, seed, rates, transition cou
 metrics.jsonl      a row for each evaluation
 predictions/       N.npz: what was predicted for each example at step N, see `grjax.predictions`
 checkpoints/       the latest states
+dynamics.npz       at the end of the run: how each training example was learned, see `grjax.dynamics`
 summary.json       the end of the run; a run without it is not finished
 .lock              held while a process trains there
     evaluation_N.json  what `--mode=evaluate` found at step N
