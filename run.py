@@ -13,6 +13,7 @@ from ml_collections import config_flags
 
 import grjax.config
 import grjax.config_file
+from grjax.analysis.audit_run import audit_run
 from grjax.analysis.noise_report import report_noise
 from grjax.errors import ConfigError, GrjaxError, exit_in_one_line
 from grjax.evaluate import evaluate_checkpoint
@@ -27,8 +28,9 @@ CONFIG = config_flags.DEFINE_config_file(
     accept_new_attributes=True,
 )
 WORKDIR = flags.DEFINE_string("workdir", "runs/digits", "Folder of the run; a run found there goes on.")
-MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "noise"], "What to do.")
+MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "noise", "audit"], "What to do.")
 STEP = flags.DEFINE_integer("step", None, "--mode=evaluate: which checkpoint; by default the latest.")
+EXPORT = flags.DEFINE_bool("export", False, "--mode=audit: write the cleaned labels as a file to train on.")
 DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of every error.")
 COORDINATOR = flags.DEFINE_string("coordinator", None, "Several hosts: host:port of process 0.")
 NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Several hosts: how many processes.")
@@ -46,6 +48,8 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unknown argument {argv[1]!r}")
     if STEP.value is not None and MODE.value != "evaluate":
         raise app.UsageError("--step is for --mode=evaluate")
+    if EXPORT.value and MODE.value != "audit":
+        raise app.UsageError("--export is for --mode=audit")
     logging.set_verbosity(logging.ERROR)
     keep_compiled()
     workdir = Path(WORKDIR.value).expanduser()
@@ -55,6 +59,8 @@ def main(argv: list[str]) -> None:
         join_hosts()
         if MODE.value == "evaluate":
             evaluate_checkpoint(workdir, STEP.value, overrides)
+        elif MODE.value == "audit":
+            audit_run(workdir, overrides, export=EXPORT.value)
         else:
             file = flag.parser.parse(config_flags.get_config_filename(flag))
             config = grjax.config.resolve(file, grjax.config.unflatten(overrides))

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
@@ -84,6 +85,26 @@ def device_data(experiment: Experiment) -> DeviceData:
     return DeviceData(*replicate(arrays))
 
 
+def config_of(workdir: Path, overrides: Mapping[str, Any] | None = None) -> ConfigDict:
+    """The config of a run that is looked at again.
+
+    Args:
+      workdir: of the run.
+      overrides: values for `_OVERRIDES`, where they must differ from the run's.
+
+    Raises:
+      ConfigError: another override.
+      WorkdirError: no such run.
+    """
+    overrides = overrides or {}
+    for key in overrides:
+        if key not in _OVERRIDES:
+            raise ConfigError(
+                f"{key}: evaluation takes the run's own config; {', '.join(_OVERRIDES)} can be set"
+            )
+    return config_lib.resolve(workdir_lib.read_config(workdir), config_lib.unflatten(overrides))
+
+
 def evaluate_checkpoint(
     workdir: Path, step: int | None = None, overrides: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
@@ -98,13 +119,7 @@ def evaluate_checkpoint(
       ConfigError: another override.
       WorkdirError: no such run or checkpoint, or its noise is not the config's any more.
     """
-    overrides = overrides or {}
-    for key in overrides:
-        if key not in _OVERRIDES:
-            raise ConfigError(
-                f"{key}: evaluation takes the run's own config; {', '.join(_OVERRIDES)} can be set"
-            )
-    config = config_lib.resolve(workdir_lib.read_config(workdir), config_lib.unflatten(overrides))
+    config = config_of(workdir, overrides)
     experiment = experiment_lib.create(config, training=False)
     experiment.noise.check_equals(workdir / "noise.npz")
     checkpoints = Checkpoints(workdir / "checkpoints", config.keep_checkpoints)

@@ -25,7 +25,9 @@ from grjax.steps import TrainState, parallelize, replicate
 from grjax.stopwatch import Stopwatch
 
 
-def train_and_evaluate(config: ConfigDict, workdir: Path, start_time: float | None = None) -> dict[str, Any]:
+def train_and_evaluate(
+    config: ConfigDict, workdir: Path, start_time: float | None = None, *, quiet: bool = False
+) -> dict[str, Any]:
     """Trains the experiment of a config, or goes on with it where it was stopped.
 
     Whenever it is killed, the same call goes on from the latest checkpoint and ends, on CPU, in the same
@@ -35,6 +37,7 @@ def train_and_evaluate(config: ConfigDict, workdir: Path, start_time: float | No
       config: from `grjax.config.resolve`.
       workdir: the run's folder; `grjax.workdir` says what is written there.
       start_time: `time.monotonic()` when the process began, for the times in the summary; None: now.
+      quiet: print nothing.
 
     Returns:
       What summary.json holds.
@@ -49,7 +52,7 @@ def train_and_evaluate(config: ConfigDict, workdir: Path, start_time: float | No
     experiment = experiment_lib.create(config)
     workdir_lib.open_for(config, workdir)
     leader = jax.process_index() == 0
-    display = Display(quiet=not leader)
+    display = Display(quiet=quiet or not leader)
     summary = workdir_lib.read_summary(workdir)
     if summary is not None:
         experiment.noise.check_equals(workdir / "noise.npz")

@@ -11,6 +11,7 @@ dynamics.npz       at the end of the run: how each training example was learned,
 summary.json       the end of the run; a run without it is not finished
 .lock              held while a process trains there
     evaluation_N.json  what `--mode=evaluate` found at step N
+    audit.*, cleaned_labels.npz  what `--mode=audit` found, and exports
     noise.csv, .png, .svg  `--mode=noise`: the labels as text, and their transition matrix drawn
 """
 

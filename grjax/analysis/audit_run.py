@@ -1,0 +1,104 @@
+"""`--mode=audit`: which labels of a run's training set are probably wrong."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+from rich.console import Console
+from rich.table import Table
+
+from grjax import dynamics, predictions, training_data
+from grjax import experiment as experiment_lib
+from grjax.analysis import audit_files, audit_page, suspects
+from grjax.analysis.suspects import Audit
+from grjax.checkpoints import Checkpoints
+from grjax.errors import WorkdirError
+from grjax.evaluate import config_of
+from grjax.metrics import write_whole
+
+_MANY_CLASSES = 20  # of more, no matrix is printed; audit.json has it
+
+
+def audit_run(
+    workdir: Path, overrides: Mapping[str, Any] | None = None, *, export: bool = False
+) -> dict[str, Any]:
+    """Audits the training labels of a run, finished or not, from what it kept as it trained.
+
+    Writes into the workdir audit.csv and audit.jsonl, a line for each example and the most suspect first;
+    audit.html, and more pages, to look at; and audit.json, what is estimated. Where noise was injected, the
+    right labels are known: audit.json then says how good the audit is.
+
+    Args:
+      workdir: of the run, with predictions.
+      overrides: where its data lie now; see `grjax.evaluate.config_of`.
+      export: write cleaned_labels.npz too, the labels with the suggestions for suspected ones; another run
+        trains on them with noise.name='file' and noise.path.
+
+    Returns:
+      What audit.json holds.
+
+    Raises:
+      ConfigError: another override, or a run that was not evaluated after step 0.
+      WorkdirError: no such run, it has no predictions, or its noise is not the config's any more.
+    """
+    config = config_of(workdir, overrides)
+    dataset, noise = training_data.corrupted_data(config)
+    noise.check_equals(workdir / "noise.npz")
+    audit = suspects.find(
+        predictions.read(workdir), dataset.class_names, _read_dynamics(workdir, config, noise.ids)
+    )
+    result = audit.summary()
+    known = noise.mislabelled.any() and not noise.mislabelled.all()
+    result["against_truth"] = suspects.against_truth(audit, noise) if known else None
+    if jax.process_index() == 0:
+        audit_files.write(audit, workdir)
+        audit_page.write(audit, dataset.splits["train"].images, workdir, dataset.name)
+        if export:
+            audit_files.export(audit, workdir / "cleaned_labels.npz")
+        write_whole(workdir / "audit.json", json.dumps(result, indent=2) + "\n")
+        _print(audit, result)
+        print(f"{workdir}: audit.html to look at, audit.csv, audit.jsonl, audit.json")
+        if export:
+            cleaned = workdir / "cleaned_labels.npz"
+            print(f"train on the cleaned labels: --config.noise.name=file --config.noise.path={cleaned}")
+    return result
+
+
+def _read_dynamics(workdir: Path, config: ConfigDict, ids: np.ndarray) -> dict[str, np.ndarray] | None:
+    """Of a finished run from its file, of another from its latest checkpoint; None where there are none."""
+    path = workdir / "dynamics.npz"
+    if path.exists():
+        try:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+                return {key: stored[key] for key in stored.files}
+        except Exception as error:  # damage shows as whatever the part that was hit raises
+            raise WorkdirError(f"{path}: cannot be read: {error}") from error
+    if not config.dynamics:
+        return None
+    checkpoints = Checkpoints(workdir / "checkpoints", config.keep_checkpoints)
+    experiment = experiment_lib.create(config, training=False)
+    steps = checkpoints.steps()
+    found = checkpoints.restore(steps[-1], like=experiment.init_state()) if steps else None
+    checkpoints.close()
+    return None if found is None else dynamics.summary(found.dynamics, ids)
+
+
+def _print(audit: Audit, result: Mapping[str, Any]) -> None:
+    console = Console(highlight=False)
+    table = Table("", "value", title=f"label audit at step {result['last_step']}")
+    table.add_row("examples", str(result["num_examples"]))
+    table.add_row("suspected", str(result["num_suspected"]))
+    table.add_row("estimated noise rate", f"{result['estimated_noise_rate']:.4f}")
+    for key, value in (result["against_truth"] or {}).items():
+        table.add_row(f"{key.replace('_', ' ')}, known", "–" if value is None else f"{value:.4f}")
+    console.print(table)
+    names = audit.class_names
+    if len(names) <= _MANY_CLASSES:
+        matrix = Table("", *names, title="estimated P(given label | right label), right ones in rows")
+        for name, row in zip(names, audit.transition_matrix, strict=True):
+            matrix.add_row(name, *(f"{value:.2f}" if value else "·" for value in row))
+        console.print(matrix)
