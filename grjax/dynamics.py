@@ -94,16 +94,18 @@ def update(rows: Dynamics, logits: jax.Array, labels: jax.Array, share: jax.Arra
     return jax.tree.map(lambda after, before: jnp.where(share >= 0.5, after, before), new, rows)
 
 
-def summary(dynamics: Dynamics, ids: np.ndarray) -> dict[str, np.ndarray]:
+def summary(dynamics: Dynamics | tuple[()], ids: np.ndarray) -> dict[str, np.ndarray] | None:
     """What dynamics.npz holds: arrays [N] in the order of `ids`.
 
     ids, count, mean_p, last_p, aum (mean margin), forgetting (-1: never right), last_label, majority_label;
     of an example that never came by NaN, and label -1.
 
     Args:
-      dynamics: of a state.
+      dynamics: of a state; empty if none were collected, and then None is returned.
       ids: of the training examples, int64 [N].
     """
+    if not isinstance(dynamics, Dynamics):
+        return None
     found = jax.tree.map(np.asarray, dynamics)
     count = np.where(found.count > 0, found.count, np.nan)
     return {
@@ -118,6 +120,8 @@ def summary(dynamics: Dynamics, ids: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def save(workdir: Path, dynamics: Dynamics, ids: np.ndarray) -> None:
-    """Writes dynamics.npz, whole or not at all; see `summary`."""
-    write_npz(workdir / "dynamics.npz", summary(dynamics, ids))
+def save(workdir: Path, dynamics: Dynamics | tuple[()], ids: np.ndarray) -> None:
+    """Writes dynamics.npz, whole or not at all, if any were collected; see `summary`."""
+    arrays = summary(dynamics, ids)
+    if arrays is not None:
+        write_npz(workdir / "dynamics.npz", arrays)

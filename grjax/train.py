@@ -145,8 +145,7 @@ def _run(
         raise PreemptedError(f"SIGTERM: saved at step {step} in {workdir}; start the same command to go on")
     summary = _summary(metrics_file.rows, experiment, stopwatch)
     if leader:
-        if config.dynamics:
-            dynamics.save(workdir, state.dynamics, experiment.noise.ids)
+        dynamics.save(workdir, state.dynamics, experiment.noise.ids)
         metrics.write_whole(workdir / "summary.json", json.dumps(summary, indent=2) + "\n")
     return summary
 

@@ -71,8 +71,8 @@ def test_a_run_writes_what_the_documentation_says(finished_once):
     workdir, summary = finished_once
     written = {path.name for path in workdir.iterdir()} - {"tensorboard", ".lock"}
     assert written == {
-        "checkpoints", "config.json", "environment.json", "metrics.jsonl", "noise.json", "noise.npz",
-        "predictions", "summary.json",
+        "checkpoints", "config.json", "dynamics.npz", "environment.json", "metrics.jsonl", "noise.json",
+        "noise.npz", "predictions", "summary.json",
     }  # fmt: skip
     assert json.loads((workdir / "summary.json").read_text()) == summary
     assert {

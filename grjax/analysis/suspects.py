@@ -2,7 +2,7 @@
 
 The score of an example is 1 - p, with p the probability of its given label, averaged over the second half of
 the run's evaluations. A method that resists wrong labels, as Gradient Rescaling, keeps p low where the label
-is wrong; in the first half right labels are not learned yet either. docs/results/audit.md has the other scores
+is wrong; in the first half right labels are not learned yet either. docs/results/audit.md has other scores
 that were tried.
 
 An example is suspected if both hold:

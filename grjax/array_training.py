@@ -1,0 +1,104 @@
+"""Training on arrays in memory, without any file of a data set: what audits and the estimator start with."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import ArrayLike
+
+from grjax import config as config_lib
+from grjax import experiment as experiment_lib
+from grjax.checkpoints import Checkpoints
+from grjax.data import from_arrays
+from grjax.errors import ConfigError
+from grjax.experiment import Experiment
+from grjax.metrics import write_npz
+from grjax.steps import TrainState
+from grjax.train import train_and_evaluate
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A finished run on arrays: its parts, and its last state as NumPy arrays."""
+
+    experiment: Experiment
+    state: TrainState
+
+
+def recipe(num_examples: int, *, features: bool) -> dict[str, Any]:
+    """The keys of a config that suit arrays of unknown origin: Gradient Rescaling as in configs/digits.py.
+
+    Args:
+      num_examples: N. Of few examples a batch is a tenth, so that an epoch has ten steps or more.
+      features: vectors, for which the model is an MLP; else images, for which it is the small CNN.
+    """
+    devices = jax.device_count()
+    batch_size = min(max(num_examples // 10, 8), 128, num_examples)
+    model: dict[str, Any] = {"name": "mlp", "hidden": (128, 128)} if features else {"name": "cnn"}
+    return {
+        "noise": {"name": "symmetric", "rate": 0.0},
+        "model": model,
+        "loss": {"name": "gradient_rescaling", "lam": 1.0, "beta": 16.0},
+        "optimizer": {"name": "momentum", "learning_rate": 0.01, "momentum": 0.9},
+        "schedule": {"name": "cosine"},
+        "train_epochs": 40.0,
+        "checkpoint_every_epochs": 10.0**6,
+        "batch_size": max(batch_size - batch_size % devices, devices),
+        "tensorboard": False,
+    }
+
+
+def train_on_arrays(
+    images: ArrayLike,
+    labels: ArrayLike,
+    *layers: Mapping[str, Any],
+    class_names: Sequence[str] | None = None,
+    seed: int = 0,
+    workdir: Path,
+) -> Trained:
+    """Trains on all of the examples, without a word to the terminal.
+
+    The workdir is that of any run, with the arrays in own.npz; `--mode=audit` takes it, too.
+
+    Args:
+      images: uint8 or floating [N, height, width, C] or [N, height, width]; or features, numbers [N, D].
+      labels: integers [N] in [0, C), or the names of the classes.
+      *layers: keys of a config that differ from `recipe`, nested or dotted, each laid over those before it.
+      class_names: in the order of the labels; see `grjax.data.from_arrays`.
+      seed: of initialisation and order.
+      workdir: a folder that holds no other run.
+
+    Raises:
+      ConfigError: arrays or a config that cannot be trained on.
+    """
+    given, labels = np.asarray(images), np.asarray(labels)
+    if given.ndim not in (2, 3, 4) or given.dtype.kind not in "biuf":
+        raise ConfigError(
+            "images: must be numbers, [N, D], [N, height, width] or [N, height, width, C], "
+            f"got {given.dtype} {list(given.shape)}"
+        )
+    if given.dtype != np.uint8 or given.ndim == 2:
+        given = given.astype(np.float32)
+    # A run measures a test split; of these examples none is held out, so the first stands in for it.
+    dataset = from_arrays(given, labels, test=(given[:1], labels[:1]), class_names=class_names)
+    own = recipe(len(given), features=given.ndim == 2)
+    path = workdir / "own.npz"
+    data = {"name": "npz", "dir": str(path)}
+    run_config = config_lib.resolve(
+        own,
+        *(config_lib.unflatten(layer) for layer in layers),
+        {"data": data, "init_seed": seed, "order_seed": seed},
+    )
+    workdir.mkdir(parents=True, exist_ok=True)
+    train = dataset.splits["train"]
+    arrays = {"images": train.images, "labels": train.labels, "class_names": np.array(dataset.class_names)}
+    write_npz(path, {**arrays, "test_images": train.images[:1], "test_labels": train.labels[:1]})
+    train_and_evaluate(run_config, workdir, quiet=True)
+    experiment = experiment_lib.create(run_config)
+    checkpoints = Checkpoints(workdir / "checkpoints", run_config.keep_checkpoints)
+    state = checkpoints.restore(checkpoints.steps()[-1], like=experiment.init_state())
+    checkpoints.close()
+    return Trained(experiment, state)

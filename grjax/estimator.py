@@ -1,0 +1,132 @@
+"""Gradient Rescaling as an estimator of scikit-learn."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from grjax import dynamics, predictions
+from grjax.analysis import suspects
+from grjax.array_training import train_on_arrays
+from grjax.errors import ConfigError
+from grjax.steps import DeviceData
+
+_BATCH = 256  # examples at a time in prediction; always so many, so that one program is compiled
+
+
+class GRClassifier(ClassifierMixin, BaseEstimator):
+    """A classifier for labels that may be wrong, which also says which of them are suspect.
+
+    A neural network trained by Gradient Rescaling: an MLP on features, a small CNN on images. Features and
+    channels are standardised inside.
+
+    Args:
+      lam: of the loss, see `grjax.losses.gradient_rescaling`.
+      beta: likewise: the higher, the less is learned from examples that look wrong.
+      epochs: of training.
+      config: other keys of a run's config, nested or dotted, as {'model.hidden': (64,)}; they win over the
+        arguments above and over `grjax.array_training.recipe`.
+      random_state: seed of initial weights and order: an integer, a `RandomState`, or None.
+
+    Attributes:
+      classes_: [C], sorted.
+      label_issues_: whether the label of a training example is suspected to be wrong, bool [N].
+      audit_: with scores, suggestions and evidence, a `grjax.analysis.Audit`; its classes are positions in
+        `classes_`.
+      n_features_in_: D; of images the height.
+
+    Example:
+      >>> from sklearn.datasets import load_wine
+      >>> from grjax.estimator import GRClassifier
+      >>> X, y = load_wine(return_X_y=True)
+      >>> y[:9] = 2  # of class 0
+      >>> model = GRClassifier(epochs=30, random_state=0).fit(X, y)
+      >>> (model.predict(X[:9]) == 0).mean() > 0.7, model.label_issues_[:9].mean() > 0.7
+      (True, True)
+
+    Reference: Wang et al., arXiv:1905.11233.
+    """
+
+    def __init__(
+        self,
+        *,
+        lam: float = 1.0,
+        beta: float = 16.0,
+        epochs: float = 40.0,
+        config: Mapping[str, Any] | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ):
+        self.lam = lam
+        self.beta = beta
+        self.epochs = epochs
+        self.config = config
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> "GRClassifier":  # noqa: N803
+        """Trains in a temporary folder that is gone afterwards.
+
+        Args:
+          X: features [N, D], or images [N, height, width] or [N, height, width, C].
+          y: labels [N], of any type that sorts.
+
+        Raises:
+          ConfigError: a config that cannot be trained.
+          ValueError: arrays that cannot be.
+        """
+        images, y = validate_data(self, X, y, allow_nd=True)
+        check_classification_targets(y)
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ConfigError(f"y: must hold at least 2 classes, got one class: {self.classes_[0]!r}")
+        seed = check_random_state(self.random_state).randint(2**31)
+        own = {"loss": {"name": "gradient_rescaling", "lam": self.lam, "beta": self.beta}}
+        layers = {**own, "train_epochs": self.epochs}, self.config or {}
+        with tempfile.TemporaryDirectory(prefix="grjax_fit_") as folder:
+            run = Path(folder)
+            names = [str(name) for name in self.classes_]
+            trained = train_on_arrays(images, labels, *layers, class_names=names, seed=seed, workdir=run)
+            history = predictions.read(run)
+        found = dynamics.summary(trained.state.dynamics, trained.experiment.noise.ids)
+        self.audit_ = suspects.find(history, tuple(names), found)
+        self.label_issues_ = self.audit_.suspected
+        self._shape = images.shape[1:]
+        self._model = trained.experiment.model
+        self._variables = {"params": trained.state.params, "batch_stats": trained.state.batch_stats}
+        self._statistics = trained.experiment.dataset.channel_statistics()
+        return self
+
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:  # noqa: N803
+        """Probabilities of the classes, in the order of `classes_`: float32 [N, C]."""
+        check_is_fitted(self)
+        images = validate_data(self, X, allow_nd=True, reset=False)
+        if images.shape[1:] != self._shape:
+            raise ValueError(f"X: must be {['N', *self._shape]} as in fit, got {list(images.shape)}")
+        if images.ndim == 2:
+            images = images[:, None, None]
+        elif images.ndim == 3:
+            images = images[..., None]
+        padded = np.concatenate([images, np.repeat(images[-1:], -len(images) % _BATCH, axis=0)])
+        data = DeviceData(None, jnp.zeros(0, jnp.int32), *map(jnp.asarray, self._statistics))
+
+        @jax.jit
+        def probabilities(variables: Any, batch: jax.Array) -> jax.Array:
+            logits = self._model.apply(variables, data.standardise(batch), train=False)
+            return jax.nn.softmax(cast(jax.Array, logits))
+
+        batches = padded.astype(np.float32).reshape(-1, _BATCH, *padded.shape[1:])
+        found = [np.asarray(probabilities(self._variables, batch)) for batch in batches]
+        return np.concatenate(found)[: len(images)]
+
+    def predict(self, X: ArrayLike) -> np.ndarray:  # noqa: N803
+        """The most probable classes [N]."""
+        check_is_fitted(self)
+        return self.classes_[self.predict_proba(X).argmax(1)]

@@ -1,0 +1,211 @@
+"""The label audit: what is suspected, what is written, and what it is worth where the truth is known."""
+
+import csv
+import html.parser
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from grjax import analysis, config
+from grjax.analysis import audit_page, beta_mixture, suspects
+from grjax.analysis.audit_run import audit_run
+from grjax.errors import ConfigError, WorkdirError
+from grjax.noise import NoisyLabels
+from grjax.predictions import History, SplitHistory
+from grjax.train import train_and_evaluate
+
+
+def history(p, classes, labels):
+    """Evaluations at steps 0, 10, 20 ..."""
+    split = SplitHistory(np.asarray(p, np.float16), np.asarray(classes, np.uint8), np.asarray(labels))
+    return History(10 * np.arange(len(p)), 100 + np.arange(len(labels)), {"train": split})
+
+
+def noise_of(clean, labels):
+    return NoisyLabels(100 + np.arange(len(clean)), np.asarray(clean), np.asarray(labels), 3, 0.5)
+
+
+def test_the_mixture_finds_both_components_and_their_border():
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.beta(2, 8, 4000), rng.beta(9, 2, 6000)])
+    mixture = beta_mixture.fit(values)
+    assert mixture.low_weight == pytest.approx(0.4, abs=0.02)
+    np.testing.assert_allclose(mixture.low, (2, 8), rtol=0.15)
+    np.testing.assert_allclose(mixture.high, (9, 2), rtol=0.15)
+    low, high = 0.4 * stats.beta.pdf(0.3, 2, 8), 0.6 * stats.beta.pdf(0.3, 9, 2)
+    assert mixture.low_posterior(np.array([0.3]))[0] == pytest.approx(low / (low + high), abs=0.05)
+
+
+def test_the_posterior_never_rises_where_the_tails_cross_again():
+    mixture = beta_mixture.BetaMixture(0.3, (0.05, 0.1), (30.0, 0.4))
+    grid = np.linspace(0, 1, 5001)
+    assert mixture._posterior(np.array([0.999])) > mixture._posterior(np.array([0.9]))  # they do
+    assert (np.diff(mixture.low_posterior(grid)) <= 0).all()
+    assert beta_mixture.fit(np.full(10, 0.9)) is None
+
+
+def test_score_suggestion_and_suspicion_of_six_examples():
+    # Rows are evaluations; the first is before training, the last two are the second half of the others.
+    p = [[0.3] * 6, [0.9, 0.1, 0.5, 0.2, 0.4, 0.9], [0.9, 0, 0.9, 0, 0.9, 0.99], [1, 0, 0.9, 0.1, 0.9, 0.97],
+         [1, 0.1, 0.9, 0, 0.8, 0.98]]  # fmt: skip
+    classes = [[2] * 6, [0, 1, 2, 2, 0, 1], [0, 2, 1, 2, 2, 1], [0, 2, 1, 2, 2, 1], [0, 2, 1, 2, 2, 1]]
+    labels, clean = np.array([0, 0, 1, 1, 2, 1]), np.array([0, 2, 1, 2, 2, 0])
+    audit = suspects.find(history(p, classes, labels), ("a", "b", "c"))
+    np.testing.assert_allclose(audit.score, [0, 0.95, 0.1, 0.95, 0.15, 0.025], atol=1e-3)
+    assert audit.suspected.tolist() == [False, True, False, True, False, False]
+    assert audit.suggested.tolist() == [0, 2, 2, 2, 0, 1]  # where the given label won, the second choice
+    assert audit.corrected.tolist() == [0, 2, 1, 2, 2, 1]
+    assert audit.ids[audit.ranking].tolist() == [101, 103, 104, 102, 105, 100]
+    assert audit.noise_rate == pytest.approx(1 / 3)
+    np.testing.assert_allclose(audit.transition_matrix, [[1, 0, 0], [0, 1, 0], [1 / 3, 1 / 3, 1 / 3]])
+    np.testing.assert_allclose(audit.last_p, p[-1], atol=1e-3)
+    np.testing.assert_allclose(audit.mean_p, np.mean(p[1:], 0), atol=1e-3)
+    assert np.isnan(audit.aum).all()
+    truth = suspects.against_truth(audit, noise_of(clean, labels))
+    # Wrong are 1, 3 and 5, of which the last has the third lowest score of six.
+    assert truth["auroc"] == pytest.approx(7 / 9)
+    assert truth["precision_at_noise_rate"] == pytest.approx(2 / 3)
+    assert truth["suspected_precision"] == 1
+    assert truth["suspected_recall"] == pytest.approx(2 / 3)
+    assert truth["suggestion_accuracy_of_wrong"] == pytest.approx(2 / 3)
+    assert truth["corrected_accuracy"] == pytest.approx(5 / 6)
+    assert truth["given_accuracy"] == pytest.approx(1 / 2)
+
+
+def test_labels_that_are_learned_are_not_suspected_whatever_the_mixture_says():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 500)
+    p = np.stack([np.full(500, 1 / 3), rng.beta(4, 2, 500)])
+    audit = suspects.find(history(p, [labels, labels], labels), ("a", "b", "c"))
+    assert (audit.p_wrong > 0.5).any()
+    assert not audit.suspected.any()
+
+
+def test_a_run_that_was_not_evaluated_says_so():
+    with pytest.raises(ConfigError, match="evaluated after step 0"):
+        suspects.find(history([[0.5]], [[0]], [0]), ("a", "b"))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, data_dir):
+    """A run of 40% noise that is stopped half way, before it has a summary."""
+    folder = tmp_path_factory.mktemp("run")
+    layer = {
+        "noise.rate": 0.4, "loss.name": "gradient_rescaling", "loss.lam": 1.0, "loss.beta": 8.0,
+        "optimizer.learning_rate": 0.02, "model.features": (16,), "model.hidden": 32, "batch_size": 64,
+        "train_steps": 200, "eval_every_steps": 20, "checkpoint_every_steps": 100, "tensorboard": False,
+    }  # fmt: skip
+    train_and_evaluate(config.resolve(config.unflatten(layer)), folder, quiet=True)
+    return folder
+
+
+class Links(html.parser.HTMLParser):
+    """Whatever a page would fetch, and its tags."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.fetched = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        given = dict(attributes)
+        if tag != "a":
+            self.fetched += [given[key] for key in ("src", "href") if key in given]
+
+
+def test_an_audit_of_a_run_finds_the_injected_noise_and_is_written(run, tmp_path, capsys):
+    workdir = Path(shutil.copytree(run, tmp_path / "run"))
+    result = audit_run(workdir, export=True)
+    truth = result["against_truth"]
+    assert truth["auroc"] > 0.95
+    assert truth["suspected_precision"] > 0.9
+    assert truth["corrected_accuracy"] > truth["given_accuracy"] + 0.2
+    assert json.loads((workdir / "audit.json").read_text()) == result
+    assert "estimated noise rate" in capsys.readouterr().out
+
+    lines = [json.loads(line) for line in (workdir / "audit.jsonl").read_text().splitlines()]
+    with open(workdir / "audit.csv", newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [row["id"] for row in table] == [str(line["id"]) for line in lines]
+    with np.load(workdir / "noise.npz") as noise:
+        assert sorted(line["id"] for line in lines) == noise["ids"].tolist()
+        given = dict(zip(noise["ids"].tolist(), noise["noisy_labels"].tolist(), strict=True))
+    assert all(line["given_label"] == given[line["id"]] for line in lines)
+    assert len(lines[0]["p"]) == 11
+    assert all(line["suspected"] == (rank < result["num_suspected"]) for rank, line in enumerate(lines))
+
+    pages = sorted(workdir.glob("audit*.html"))
+    assert len(pages) == -(-result["num_suspected"] // 200) > 1
+    for page in pages:
+        found = Links(page.read_text())
+        assert "script" not in found.tags
+        assert all(link.startswith("data:") for link in found.fetched)
+    first = Links((workdir / "audit.html").read_text())
+    assert first.tags.count("img") == first.tags.count("svg") == 200
+    assert sum(link.startswith("data:image/png") for link in first.fetched) == 200
+
+    # Without its file, a run has the same dynamics in its latest checkpoint.
+    csv_of_finished = (workdir / "audit.csv").read_bytes()
+    (workdir / "dynamics.npz").unlink()
+    audit_run(workdir)
+    assert (workdir / "audit.csv").read_bytes() == csv_of_finished
+
+    # The cleaned labels are a label file that a run trains on.
+    layer = {"noise": {"name": "file", "path": str(workdir / "cleaned_labels.npz")}, "train_steps": 1}
+    again = config.resolve(config.unflatten({"model.features": (8,), "tensorboard": False, **layer}))
+    summary = train_and_evaluate(again, tmp_path / "again", quiet=True)
+    assert summary["noise_rate_realised"] == pytest.approx(1 - truth["corrected_accuracy"])
+
+
+def test_an_audit_needs_the_predictions_and_the_same_noise(run, tmp_path):
+    workdir = Path(shutil.copytree(run, tmp_path / "run"))
+    with pytest.raises(ConfigError, match="takes the run's own config"):
+        audit_run(workdir, {"loss.beta": 1.0})
+    shutil.rmtree(workdir / "predictions")
+    with pytest.raises(WorkdirError, match="keep_predictions"):
+        audit_run(workdir)
+    with pytest.raises(WorkdirError, match="no run there"):
+        audit_run(tmp_path)
+
+
+def test_names_and_pictures_of_any_kind_are_safe_on_a_page(tmp_path):
+    p, classes = [[0.5, 0.5], [0.1, 0.9]], [[0, 1], [1, 1]]
+    audit = suspects.find(history(p, classes, [0, 1]), ("<script>alert(1)</script>", 'a "b"'))
+    for images in (
+        np.zeros((2, 1, 1, 5), np.float32),  # features: no picture
+        np.random.default_rng(0).normal(size=(2, 9, 7, 1)).astype(np.float32),
+        np.zeros((2, 300, 200, 3), np.uint8),
+        np.zeros((2, 9, 7, 2), np.uint8),
+    ):
+        (tmp_path / "audit_7.html").touch()  # of an audit before
+        [page] = audit_page.write(audit, images, tmp_path, "a & b")
+        found = Links(page.read_text())
+        assert "script" not in found.tags
+        assert found.tags.count("img") == (0 if images.shape[1] == 1 else 2)
+        assert [path.name for path in tmp_path.glob("*.html")] == ["audit.html"]
+
+
+def test_arrays_are_audited_in_their_order_and_leave_nothing_behind(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "no data here"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    rng = np.random.default_rng(0)
+    clean = rng.integers(0, 3, 120)
+    features = 4 * np.eye(3)[clean] + rng.normal(size=(120, 3))
+    names = np.array(["ant", "bee", "cat"])
+    labels = names[clean]
+    wrong = np.arange(120) % 10 == 3
+    labels[wrong] = names[(clean[wrong] + 1) % 3]
+    audit = analysis.audit(features, labels, {"train_epochs": 12, "eval_every_epochs": 2})
+    assert audit.class_names == ("ant", "bee", "cat")
+    assert audit.ids.tolist() == list(range(120))
+    assert audit.suspected[wrong].mean() > 0.8
+    assert audit.suspected[~wrong].mean() < 0.1
+    assert not list(tmp_path.iterdir())
+    assert capfd.readouterr().out == ""
+    with pytest.raises(ConfigError, match=r"images: must be numbers, .* got <U1 \[2\]"):
+        analysis.audit(np.array(["a", "b"]), [0, 1])
