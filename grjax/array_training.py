@@ -93,9 +93,9 @@ def train_on_arrays(
         {"data": data, "init_seed": seed, "order_seed": seed},
     )
     workdir.mkdir(parents=True, exist_ok=True)
-    train = dataset.splits["train"]
-    arrays = {"images": train.images, "labels": train.labels, "class_names": np.array(dataset.class_names)}
-    write_npz(path, {**arrays, "test_images": train.images[:1], "test_labels": train.labels[:1]})
+    numbers = dataset.splits["train"].labels
+    arrays = {"images": given, "labels": numbers, "class_names": np.array(dataset.class_names)}
+    write_npz(path, {**arrays, "test_images": given[:1], "test_labels": numbers[:1]})
     train_and_evaluate(run_config, workdir, quiet=True)
     experiment = experiment_lib.create(run_config)
     checkpoints = Checkpoints(workdir / "checkpoints", run_config.keep_checkpoints)

@@ -41,7 +41,7 @@ def test_the_mixture_finds_both_components_and_their_border():
 
 
 def test_the_posterior_never_rises_where_the_tails_cross_again():
-    mixture = beta_mixture.BetaMixture(0.3, (0.05, 0.1), (30.0, 0.4))
+    mixture = beta_mixture.BetaMixture(0.3, (0.05, 0.05), (30.0, 2.0))
     grid = np.linspace(0, 1, 5001)
     assert mixture._posterior(np.array([0.999])) > mixture._posterior(np.array([0.9]))  # they do
     assert (np.diff(mixture.low_posterior(grid)) <= 0).all()
@@ -79,7 +79,8 @@ def test_score_suggestion_and_suspicion_of_six_examples():
 def test_labels_that_are_learned_are_not_suspected_whatever_the_mixture_says():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 500)
-    p = np.stack([np.full(500, 1 / 3), rng.beta(4, 2, 500)])
+    late = np.where(np.arange(500) < 50, rng.beta(4, 12, 500), rng.beta(12, 2, 500))
+    p = np.stack([np.full(500, 1 / 3), late])
     audit = suspects.find(history(p, [labels, labels], labels), ("a", "b", "c"))
     assert (audit.p_wrong > 0.5).any()
     assert not audit.suspected.any()
@@ -96,8 +97,8 @@ def run(tmp_path_factory, data_dir):
     folder = tmp_path_factory.mktemp("run")
     layer = {
         "noise.rate": 0.4, "loss.name": "gradient_rescaling", "loss.lam": 1.0, "loss.beta": 8.0,
-        "optimizer.learning_rate": 0.02, "model.features": (16,), "model.hidden": 32, "batch_size": 64,
-        "train_steps": 200, "eval_every_steps": 20, "checkpoint_every_steps": 100, "tensorboard": False,
+        "optimizer.learning_rate": 0.1, "model": {"name": "mlp", "hidden": (64,)}, "batch_size": 64,
+        "train_steps": 200, "eval_every_steps": 20, "checkpoint_every_steps": 200, "tensorboard": False,
     }  # fmt: skip
     train_and_evaluate(config.resolve(config.unflatten(layer)), folder, quiet=True)
     return folder
@@ -157,7 +158,7 @@ def test_an_audit_of_a_run_finds_the_injected_noise_and_is_written(run, tmp_path
 
     # The cleaned labels are a label file that a run trains on.
     layer = {"noise": {"name": "file", "path": str(workdir / "cleaned_labels.npz")}, "train_steps": 1}
-    again = config.resolve(config.unflatten({"model.features": (8,), "tensorboard": False, **layer}))
+    again = config.resolve(config.unflatten({"model.name": "mlp", "tensorboard": False, **layer}))
     summary = train_and_evaluate(again, tmp_path / "again", quiet=True)
     assert summary["noise_rate_realised"] == pytest.approx(1 - truth["corrected_accuracy"])
 

@@ -54,7 +54,7 @@ def test_images_take_the_cnn_and_keep_their_shape():
     digits = load_digits()
     images, y = digits.images[:160].astype(np.uint8), digits.target[:160]
     small = {"model.features": (8,), "model.hidden": 16}
-    model = GRClassifier(epochs=2, config=small, random_state=0).fit(images, y)
+    model = GRClassifier(epochs=1, config=small, random_state=0).fit(images, y)
     assert model.predict_proba(images[:3]).shape == (3, 10)
     assert type(model._model).__name__ == "CNN"
     with pytest.raises(ValueError, match=r"X: must be \['N', 8, 8\] as in fit"):
@@ -63,7 +63,11 @@ def test_images_take_the_cnn_and_keep_their_shape():
 
 @pytest.mark.parametrize(
     ("config", "error"),
-    [({"loss.beta": -1.0}, "beta"), ({"loss.nme": "x"}, "nme"), ({"noise.rate": 2.0}, "noise.rate")],
+    [
+        ({"optimizer.learning_rate": -1.0}, "learning_rate"),
+        ({"loss.nme": "x"}, "nme"),
+        ({"noise.rate": 2.0}, "noise.rate"),
+    ],
 )
 def test_a_config_that_cannot_be_trained_is_one_error(config, error):
     with pytest.raises(ConfigError, match=error):

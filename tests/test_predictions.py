@@ -16,8 +16,7 @@ from grjax.train import train_and_evaluate
 def small(**overrides):
     layer = {
         "noise.rate": 0.4,
-        "model.features": (8,),
-        "model.hidden": 16,
+        "model.name": "mlp",
         "batch_size": 64,
         "train_steps": 12,
         "eval_every_steps": 4,

@@ -19,12 +19,13 @@ class BetaMixture(NamedTuple):
     def low_posterior(self, values: np.ndarray) -> np.ndarray:
         """P(low component | value) [N]; it never rises with the value.
 
-        The tails of two betas may cross a second time, beyond the mean of the upper one; from there on, the
-        posterior is held at its least.
+        The tails of two betas may cross a second time, where neither component has much to say: below the
+        mean of the low one the posterior is that of its mean, and above it the least so far.
         """
         inside = np.clip(values, _EDGE, 1 - _EDGE)
         grid = np.linspace(_EDGE, 1 - _EDGE, 2001)
-        return np.interp(inside, grid, np.minimum.accumulate(self._posterior(grid)))
+        mean = self.low[0] / sum(self.low)
+        return np.interp(inside, grid, np.minimum.accumulate(self._posterior(np.maximum(grid, mean))))
 
     def _posterior(self, values: np.ndarray) -> np.ndarray:
         low = self.low_weight * stats.beta.pdf(values, *self.low)

@@ -1,0 +1,217 @@
+"""Finding wrong labels: the audit of one run by Gradient Rescaling beside cleanlab on cross-validation.
+
+  python -m benchmarks.audit find --data=digits             the CNN, 40 epochs
+  python -m benchmarks.audit find --data=fashion_mnist --dir=/usr/share/datasets
+                                                            an MLP on 6,000 examples, 20 epochs
+  python -m benchmarks.audit retrain                        digits: train, audit, export, train again
+  python -m benchmarks.audit dynamics                       what collecting them costs a train step
+
+Needs cleanlab (the extra 'dev'). cleanlab is used as its users do: probabilities of five-fold cross-validation
+of the same network, with the same number of epochs and cross-entropy, by the learning rate of the audit and
+by a tenth of it, then `find_label_issues` and `get_label_quality_scores`. Stores docs/results/audit_*.json.
+"""
+
+import argparse
+import itertools
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from absl import logging
+from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+from benchmarks.digits import RESULTS, run, spread
+from benchmarks.environment import environment
+from grjax import analysis, data, experiment, noise, steps
+from grjax import config as config_lib
+from grjax.analysis.audit_run import audit_run
+from grjax.estimator import GRClassifier
+from grjax.evaluate import device_data
+
+CASES = tuple(itertools.product(("symmetric", "pair_flip"), (0.2, 0.4)))
+LEARNING_RATE = 0.01
+RECIPES: dict[str, dict[str, Any]] = {
+    "digits": {"model": {"name": "cnn"}, "train_epochs": 40.0, "batch_size": 128},
+    "fashion_mnist": {
+        "model": {"name": "mlp", "hidden": (128, 128)},
+        "train_epochs": 20.0,
+        "batch_size": 128,
+    },
+}
+FASHION_EXAMPLES = 6000
+
+
+def find(name: str, dir: str | None, seeds: range) -> list[dict[str, Any]]:
+    """Each case of noise and seed by each method: how well its score separates wrong labels from right ones."""
+    train = data.load(name, dir=dir).splits["train"]
+    if name == "fashion_mnist":
+        train = train.take(np.arange(FASHION_EXAMPLES))
+    images, results = np.asarray(train.images[:]), []
+    for (kind, rate), seed in itertools.product(CASES, seeds):
+        noisy = noise.create(kind, rate=rate, seed=seed)(train.labels, 10, train.ids)
+        common = {**RECIPES[name], "optimizer.learning_rate": LEARNING_RATE}
+        begun = time.monotonic()
+        audit = analysis.audit(images, noisy.labels, common, seed=seed)
+        row = {"data": name, "noise": kind, "rate": rate, "seed": seed}
+        found = _worth(noisy.mislabelled, 1 - audit.score, audit.suspected)
+        results.append({**row, "method": "audit", **found, "seconds": time.monotonic() - begun})
+        _print(results[-1])
+        for learning_rate in (LEARNING_RATE, LEARNING_RATE / 10):
+            begun = time.monotonic()
+            found = _cleanlab(images, noisy, {**common, "optimizer.learning_rate": learning_rate}, seed)
+            method = f"cleanlab, learning rate {learning_rate:g}"
+            results.append({**row, "method": method, **found, "seconds": time.monotonic() - begun})
+            _print(results[-1])
+    return results
+
+
+def _cleanlab(
+    images: np.ndarray, noisy: noise.NoisyLabels, config: dict[str, Any], seed: int
+) -> dict[str, float]:
+    from cleanlab.filter import find_label_issues  # an extra
+    from cleanlab.rank import get_label_quality_scores
+
+    once = {"loss.name": "cross_entropy", "eval_every_epochs": config["train_epochs"]}
+    model = GRClassifier(config={**config, **once}, random_state=seed)
+    folds = StratifiedKFold(5, shuffle=True, random_state=seed)
+    p = cross_val_predict(model, images, noisy.labels, cv=folds, method="predict_proba")
+    p = p / p.sum(1, keepdims=True)
+    quality = get_label_quality_scores(noisy.labels, p)
+    return _worth(noisy.mislabelled, quality, find_label_issues(noisy.labels, p))
+
+
+def _worth(wrong: np.ndarray, quality: np.ndarray, suspected: np.ndarray) -> dict[str, float]:
+    worst = np.argsort(quality, kind="stable")[: wrong.sum()]
+    return {
+        "auroc": float(roc_auc_score(wrong, -quality)),
+        "average_precision": float(average_precision_score(wrong, -quality)),
+        "precision_at_noise_rate": float(wrong[worst].mean()),
+        "suspected_precision": float((suspected & wrong).sum() / max(suspected.sum(), 1)),
+        "suspected_recall": float((suspected & wrong).sum() / wrong.sum()),
+    }
+
+
+def table(results: list[dict[str, Any]]) -> None:
+    """Prints mean ± standard deviation over the seeds."""
+    keys = (
+        "auroc",
+        "average_precision",
+        "precision_at_noise_rate",
+        "suspected_precision",
+        "suspected_recall",
+    )
+    print(f"| noise | method | {' | '.join(key.replace('_', ' ') for key in keys)} |")
+    print("|---|---|" + "---|" * len(keys))
+    for kind, rate in CASES:
+        for method in dict.fromkeys(row["method"] for row in results):
+            rows = [
+                row for row in results if (row["noise"], row["rate"], row["method"]) == (kind, rate, method)
+            ]
+            cells = [spread([row[key] for row in rows]) for key in keys]
+            print(f"| {kind} {rate:.0%} | {method} | {' | '.join(cells)} |")
+
+
+def retrain(seeds: range) -> list[dict[str, Any]]:
+    """Digits by configs/digits.py: on noisy labels, on those that its audit exports, on the right ones."""
+    results = []
+    for (kind, rate), seed in itertools.product(CASES, seeds):
+        with tempfile.TemporaryDirectory() as folder:
+            workdir = Path(folder) / "run"
+            before = run({"noise": {"name": kind, "rate": rate}}, seed, workdir)
+            found = audit_run(workdir, export=True)["against_truth"]
+            cleaned = {"noise": {"name": "file", "path": str(workdir / "cleaned_labels.npz")}}
+            after = run(cleaned, seed)
+        right = run({"noise.rate": 0.0}, seed)
+        accuracy = {
+            key: summary["test_accuracy_last"]
+            for key, summary in (("noisy", before), ("cleaned", after), ("right", right))
+        }
+        results.append(
+            {
+                "noise": kind,
+                "rate": rate,
+                "seed": seed,
+                **accuracy,
+                "labels_right": found["corrected_accuracy"],
+            }
+        )
+        print(results[-1], flush=True)
+    print(
+        "| noise | trained on noisy labels | on exported ones | on the right ones | exported labels right |"
+    )
+    print("|---|---|---|---|---|")
+    for kind, rate in CASES:
+        rows = [row for row in results if (row["noise"], row["rate"]) == (kind, rate)]
+        cells = [spread([row[key] for row in rows]) for key in ("noisy", "cleaned", "right", "labels_right")]
+        print(f"| {kind} {rate:.0%} | {' | '.join(cells)} |")
+    return results
+
+
+def dynamics(rounds: int, steps_a_round: int = 40) -> dict[str, Any]:
+    """The digits train step with and without dynamics, alternating; the median of the ratios of rounds."""
+    calls: dict[bool, Any] = {}
+    for collected in (True, False):
+        layer = {"loss": {"name": "gradient_rescaling", "lam": 1.0, "beta": 16.0}, "dynamics": collected}
+        parts = experiment.create(config_lib.resolve(layer))
+        step = steps.parallelize(parts.train_step(), donate_state=True)
+        calls[collected] = [step, steps.replicate(parts.init_state()), device_data(parts), parts]
+    seconds: dict[bool, list[float]] = {True: [], False: []}
+    for number in range(rounds + 1):  # the first compiles
+        for collected in (True, False) if number % 2 else (False, True):
+            step, state, on_device, parts = calls[collected]
+            begun = time.perf_counter()
+            for k in range(steps_a_round):
+                positions = steps.split_over_devices(parts.sampler[k][None])
+                state, metrics = step(state, on_device, steps.Batch(positions))
+                jax.block_until_ready(metrics)
+            calls[collected][1] = state
+            seconds[collected].append((time.perf_counter() - begun) / steps_a_round)
+    ratios = [a / b for a, b in zip(seconds[True][1:], seconds[False][1:], strict=True)]
+    result = {
+        "milliseconds_without": 1e3 * statistics.median(seconds[False][1:]),
+        "milliseconds_with": 1e3 * statistics.median(seconds[True][1:]),
+        "ratio_median": statistics.median(ratios),
+        "ratio_of_least": min(seconds[True][1:]) / min(seconds[False][1:]),
+        "rounds": rounds,
+        "bytes_an_example": 32,
+    }
+    print(result)
+    return result
+
+
+def _print(row: dict[str, Any]) -> None:
+    print(*(f"{value:.4f}" if isinstance(value, float) else value for value in row.values()), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("what", choices=["find", "retrain", "dynamics"])
+    parser.add_argument("--data", choices=list(RECIPES), default="digits")
+    parser.add_argument("--dir", help="the data set's files; see grjax.data.load")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--no-store", action="store_true")
+    flags = parser.parse_args()
+    logging.set_verbosity(logging.ERROR)
+    seeds, results, name = range(flags.first_seed, flags.first_seed + flags.seeds), Any, flags.what
+    if flags.what == "find":
+        results, name = find(flags.data, flags.dir, seeds), f"find_{flags.data}"
+        table(results)
+    elif flags.what == "retrain":
+        results = retrain(seeds)
+    else:
+        results = dynamics(flags.rounds)
+    if not flags.no_store:
+        stored = {"environment": environment(), "recipe": RECIPES, "results": results}
+        (RESULTS / f"audit_{name}.json").write_text(json.dumps(stored, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
