@@ -6,7 +6,7 @@
   python -m benchmarks.audit retrain                        digits: train, audit, export, train again
   python -m benchmarks.audit dynamics                       what collecting them costs a train step
 
-Needs cleanlab (the extra 'dev'). cleanlab is used as its users do: probabilities of five-fold cross-validation
+Needs cleanlab (the extra 'dev'), which is used as its users do: probabilities from five-fold cross-validation
 of the same network, with the same number of epochs and cross-entropy, by the learning rate of the audit and
 by a tenth of it, then `find_label_issues` and `get_label_quality_scores`. Stores docs/results/audit_*.json.
 """
@@ -48,11 +48,11 @@ FASHION_EXAMPLES = 6000
 
 
 def find(name: str, dir: str | None, seeds: range) -> list[dict[str, Any]]:
-    """Each case of noise and seed by each method: how well its score separates wrong labels from right ones."""
+    """Each case of noise and seed by each method: how well its score tells wrong labels from right ones."""
     train = data.load(name, dir=dir).splits["train"]
     if name == "fashion_mnist":
         train = train.take(np.arange(FASHION_EXAMPLES))
-    images, results = np.asarray(train.images[:]), []
+    images, results = np.asarray(train.images), []
     for (kind, rate), seed in itertools.product(CASES, seeds):
         noisy = noise.create(kind, rate=rate, seed=seed)(train.labels, 10, train.ids)
         common = {**RECIPES[name], "optimizer.learning_rate": LEARNING_RATE}
@@ -160,15 +160,15 @@ def dynamics(rounds: int, steps_a_round: int = 40) -> dict[str, Any]:
         layer = {"loss": {"name": "gradient_rescaling", "lam": 1.0, "beta": 16.0}, "dynamics": collected}
         parts = experiment.create(config_lib.resolve(layer))
         step = steps.parallelize(parts.train_step(), donate_state=True)
-        calls[collected] = [step, steps.replicate(parts.init_state()), device_data(parts), parts]
+        batches = list(itertools.islice(parts.train_batches(0), steps_a_round))
+        calls[collected] = [step, steps.replicate(parts.init_state()), device_data(parts), batches]
     seconds: dict[bool, list[float]] = {True: [], False: []}
     for number in range(rounds + 1):  # the first compiles
         for collected in (True, False) if number % 2 else (False, True):
-            step, state, on_device, parts = calls[collected]
+            step, state, on_device, batches = calls[collected]
             begun = time.perf_counter()
-            for k in range(steps_a_round):
-                positions = steps.split_over_devices(parts.sampler[k][None])
-                state, metrics = step(state, on_device, steps.Batch(positions))
+            for batch in batches:
+                state, metrics = step(state, on_device, batch)
                 jax.block_until_ready(metrics)
             calls[collected][1] = state
             seconds[collected].append((time.perf_counter() - begun) / steps_a_round)
@@ -200,7 +200,8 @@ def main() -> None:
     parser.add_argument("--no-store", action="store_true")
     flags = parser.parse_args()
     logging.set_verbosity(logging.ERROR)
-    seeds, results, name = range(flags.first_seed, flags.first_seed + flags.seeds), Any, flags.what
+    seeds, name = range(flags.first_seed, flags.first_seed + flags.seeds), flags.what
+    results: Any
     if flags.what == "find":
         results, name = find(flags.data, flags.dir, seeds), f"find_{flags.data}"
         table(results)
