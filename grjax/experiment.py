@@ -217,10 +217,20 @@ def create(config: ConfigDict, *, training: bool = True) -> Experiment:
 def create_loss(
     section: Mapping[str, Any], steps_per_epoch: int, total_steps: int, axis_name: str | None = None
 ) -> losses.TrainingLoss:
-    """The loss of `config.loss`: its durations in steps, and its sections made to schedules.
+    """The loss of `config.loss`.
 
     Raises:
       ConfigError: an unknown loss, hyper-parameter or schedule.
+    """
+    options = loss_options(section, steps_per_epoch, total_steps)
+    return losses.for_training(section["name"], axis_name=axis_name, **options)
+
+
+def loss_options(section: Mapping[str, Any], steps_per_epoch: int, total_steps: int) -> dict[str, Any]:
+    """The hyper-parameters of `config.loss`: its durations in steps, its sections functions of the step.
+
+    Raises:
+      ConfigError: an unknown schedule, or a duration that is no number.
     """
     options = config_lib.options_in_steps(section, steps_per_epoch, "loss.")
     for key, value in options.items():
@@ -232,7 +242,7 @@ def create_loss(
             options[key] = losses.schedules.create(
                 value["name"], total_steps=total_steps, where=where, **in_steps
             )
-    return losses.for_training(section["name"], axis_name=axis_name, **options)
+    return options
 
 
 def _shape_after(augmentation: augment.BatchAugmentation, image_shape: tuple[int, ...]) -> tuple[int, ...]:

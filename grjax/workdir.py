@@ -109,7 +109,7 @@ def keep_noise(noise: NoisyLabels, workdir: Path, *, new: bool, write: bool = Tr
 def read_summary(workdir: Path) -> dict[str, Any] | None:
     """The summary of a finished run; None if it is not finished."""
     path = workdir / "summary.json"
-    return _read_json(path) if path.exists() else None
+    return read_json(path) if path.exists() else None
 
 
 @contextmanager
@@ -130,7 +130,7 @@ def locked(workdir: Path) -> Iterator[None]:
 def record_start(workdir: Path, step: int) -> None:
     """Appends to environment.json what this start of the run, from `step`, runs on."""
     path = workdir / "environment.json"
-    starts = _read_json(path) if path.exists() else []
+    starts = read_json(path) if path.exists() else []
     packages = ("grjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow-datasets")
     starts.append(
         {
@@ -157,7 +157,12 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """The content of a JSON file of a workdir.
+
+    Raises:
+      WorkdirError: it is damaged.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:

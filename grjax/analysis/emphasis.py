@@ -143,9 +143,9 @@ def figure(weights: Mapping[str, Emphasis]) -> "Figure":
     p = np.linspace(0, 1, 257)
     peaks: dict[Any, list[float]] = {raw: [], normalised: []}
     for number, (name, weight) in enumerate(weights.items()):
-        log_w, log_norm = _log_weight(weight, p), float(log_integral(weight))
+        log_w, log_norm = log_weight(weight, p), float(log_integral(weight))
         at_mode = float(mode(weight))
-        log_peak = _log_weight(weight, np.array([at_mode]))[0]
+        log_peak = log_weight(weight, np.array([at_mode]))[0]
         if np.isnan(log_w).any() or max(log_w.max(), log_peak) > 700 or not np.isfinite(log_norm):
             raise ConfigError(
                 f"losses: w(p) of {name!r} must be finite, and not 0 everywhere; check its hyper-parameters"
@@ -169,8 +169,8 @@ def figure(weights: Mapping[str, Emphasis]) -> "Figure":
     return picture
 
 
-def _log_weight(weight: Emphasis, p: np.ndarray) -> np.ndarray:
-    """Log w at p in [0, 1], [N]."""
+def log_weight(weight: Emphasis, p: np.ndarray) -> np.ndarray:
+    """Log w of a scalar emphasis at p in [0, 1], [N], as float64 [N]."""
     largest = np.finfo(np.float32).max
     with np.errstate(divide="ignore"):
         log_odds = np.clip(np.log(p) - np.log1p(-p), -largest, largest).astype(np.float32)

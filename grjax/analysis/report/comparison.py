@@ -1,0 +1,149 @@
+"""Several runs in one picture, and in one table."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from grjax import workdir as workdir_lib
+from grjax.analysis.emphasis import log_weight
+from grjax.analysis.report.agreement import weight_at
+from grjax.analysis.report.curves import NOTHING_WRONG
+from grjax.analysis.report.runs import Run, Unavailable
+from grjax.analysis.report.style import Drawing, panel, series
+from grjax.config import flatten
+
+COLUMNS = {
+    "test accuracy, last": lambda run: run.rows[-1].get("test_accuracy"),
+    "best, chosen on test": lambda run: run.best("test_accuracy")["test_accuracy"],
+    "memorisation": lambda run: run.rows[-1]["memorisation"],
+    "train accuracy, noisy labels": lambda run: run.rows[-1]["train_accuracy_noisy"],
+    "intact labels": lambda run: run.rows[-1]["train_accuracy_intact"],
+    "mean p, clean": lambda run: run.rows[-1]["mean_p_clean"],
+    "mislabelled": lambda run: run.rows[-1]["mean_p_mislabelled"],
+    "noise rate": lambda run: run.noise.realised_rate,
+    "epochs": lambda run: run.rows[-1]["epoch"],
+}
+
+
+def test_accuracy(runs: Sequence[Run]) -> Drawing:
+    """Test accuracy of each run."""
+    return _overlaid(
+        runs,
+        "test_accuracy",
+        "test accuracy",
+        "The last epoch is the result. Where curves part after a common rise, one of the runs has begun to fit "
+        "wrong labels.",
+    )
+
+
+def memorisation(runs: Sequence[Run]) -> Drawing:
+    """Memorisation of each run."""
+    return _overlaid(
+        runs,
+        "memorisation",
+        "fraction of wrong labels predicted",
+        "Of the mislabelled training examples, the fraction whose wrong label is predicted. Lower is better.",
+    )
+
+
+def train_accuracy_intact(runs: Sequence[Run]) -> Drawing:
+    """Training accuracy of each run against the labels before noise."""
+    return _overlaid(
+        runs,
+        "train_accuracy_intact",
+        "train accuracy, intact labels",
+        "Against the labels before noise, which no run has seen. Higher is better.",
+    )
+
+
+def mean_p(runs: Sequence[Run]) -> Drawing:
+    """Mean p of clean and of mislabelled examples of each run."""
+    figure, panels = panel(height=4.6, rows=2)
+    for axes, key, name in zip(
+        panels, ("mean_p_clean", "mean_p_mislabelled"), ("clean examples", "mislabelled examples"), strict=True
+    ):
+        for number, run in enumerate(runs):
+            axes.plot(run.epochs, run.values(key), label=run.name, **series(number))
+        axes.set(title=name, ylim=(0, 1), xlim=(0, _last_epoch(runs)), ylabel="mean p")
+    panels[-1].set_xlabel("epoch")
+    _legend(figure, panels[0])
+    return Drawing(
+        figure,
+        "p is the probability of the given label. A run tells wrong labels from right ones as far as its two "
+        "curves are apart.",
+        _ends(runs, "mean_p_mislabelled", "The mean p of mislabelled examples ends at"),
+    )
+
+
+def weight(runs: Sequence[Run]) -> Drawing:
+    """The weight w(p) of each run whose loss has one."""
+    figure, (axes,) = panel()
+    grid = np.linspace(0, 1, 257)
+    without, seen = [], set()
+    for number, run in enumerate(runs):
+        try:
+            emphasis, log_scale = weight_at(run, run.rows[-1]["step"])
+        except Unavailable:
+            without.append(run.name)
+            continue
+        seen.add(run.name)
+        axes.plot(grid, np.exp(log_weight(emphasis, grid) - log_scale), label=run.name, **series(number))
+    if not seen:
+        raise Unavailable("no loss of these runs has a weight of p alone, or what it needs was not kept")
+    axes.set(xlim=(0, 1), xlabel="p, probability of the given label", ylabel="weight w(p)")
+    axes.set_ylim(0, None)
+    _legend(figure, axes)
+    missing = f" Not drawn, as it depends on more than p: {', '.join(without)}." if without else ""
+    return Drawing(
+        figure,
+        f"The L1 norm of the gradient that an example sends to the logits, as it was at the end.{missing}",
+        f"The weight w(p) of {', '.join(sorted(seen))}.",
+    )
+
+
+def table(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """A row for each run: its name, what its config has that others have not, and its results."""
+    differing = differences(runs)
+    return [
+        {
+            "name": run.name,
+            "differs": {key: flatten(run.config).get(key) for key in differing},
+            "results": {title: value(run) for title, value in COLUMNS.items()},
+            "finished": run.summary is not None,
+        }
+        for run in runs
+    ]
+
+
+def differences(runs: Sequence[Run]) -> list[str]:
+    """The keys of configs in which the runs differ."""
+    configs = [flatten(run.config) for run in runs]
+    keys = sorted(set().union(*configs) - set(workdir_lib.NOT_PART_OF_THE_RUN))
+    return [key for key in keys if any(config.get(key) != configs[0].get(key) for config in configs)]
+
+
+def _overlaid(runs: Sequence[Run], key: str, what: str, caption: str) -> Drawing:
+    if all(np.isnan(run.values(key)).all() for run in runs):
+        raise Unavailable(NOTHING_WRONG)
+    figure, (axes,) = panel(height=3.0)
+    for number, run in enumerate(runs):
+        axes.plot(run.epochs, run.values(key), label=run.name, **series(number))
+    axes.set(xlabel="epoch", ylabel=what, ylim=(0, 1), xlim=(0, _last_epoch(runs)))
+    _legend(figure, axes)
+    return Drawing(figure, caption, _ends(runs, key, f"The {what} ends at"))
+
+
+def _legend(figure, axes) -> None:
+    """Above the panels, where no curve runs."""
+    handles, names = axes.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper left", ncols=2 if max(map(len, names)) < 24 else 1)
+
+
+def _ends(runs: Sequence[Run], key: str, what: str) -> str:
+    ends = [f"{run.values(key)[-1]:.3f} in {run.name}" for run in runs]
+    return f"{what} {', '.join(ends)}."
+
+
+def _last_epoch(runs: Sequence[Run]) -> float:
+    return max(1.0, *(run.epochs[-1] for run in runs))

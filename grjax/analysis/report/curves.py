@@ -1,0 +1,121 @@
+"""Learning curves of one run: what is learnt of the data, and what of the wrong labels."""
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from grjax.analysis.report.runs import Run, Unavailable
+from grjax.analysis.report.style import CLEAN, MISLABELLED, PAPER, SERIES, TEST, Drawing, label_ends, panel
+
+NOTHING_WRONG = "no training label is known to be wrong"
+
+
+def test_accuracy(run: Run) -> Drawing:
+    """Accuracy on the splits that are not trained on, the last and the best marked."""
+    figure, (axes,) = panel()
+    over_epochs(axes, run, "accuracy")
+    ends, words = [], []
+    for number, split in enumerate(run.splits):
+        key = f"{split}_accuracy"
+        colour = TEST if split == "test" else SERIES[number + 1]
+        axes.plot(run.epochs, run.values(key), color=colour)
+        best, last = run.best(key), run.rows[-1]
+        axes.plot(best["epoch"], best[key], "o", color=colour, markerfacecolor=PAPER, markersize=5, zorder=3)
+        axes.annotate(
+            f"best {best[key]:.3f}", (best["epoch"], best[key]), (0, 6), textcoords="offset points",
+            color=colour, fontsize=8.5, ha="right" if best["epoch"] > run.epochs[-1] / 2 else "left",
+        )  # fmt: skip
+        name = "" if run.splits == ["test"] else f"{split}\n"
+        ends.append((last[key], f"{name}last {last[key]:.3f}", colour))
+        words.append(
+            f"{split} accuracy ends at {last[key]:.3f}; its best is {best[key]:.3f}, at epoch {best['epoch']:.4g}"
+        )
+    label_ends(axes, ends, gap=0.15)
+    return Drawing(
+        figure,
+        "The last epoch is the result. The best one is chosen on the data that it is measured on. A curve "
+        "that falls after an early peak has begun to fit wrong labels.",
+        f"Over {run.epochs[-1]:.4g} epochs: {'; '.join(words)}.",
+    )
+
+
+def train_accuracy(run: Run) -> Drawing:
+    """How the training set is fitted, against its noisy and against its intact labels."""
+    figure, (axes,) = panel()
+    over_epochs(axes, run, "accuracy")
+    ends, words = [], []
+    for key, name, colour in (
+        ("train_accuracy_intact", "intact labels", CLEAN),
+        ("train_accuracy_noisy", "noisy labels", MISLABELLED),
+    ):
+        values = run.values(key)
+        axes.plot(run.epochs, values, color=colour)
+        ends.append((values[-1], f"{name.split()[0]} {values[-1]:.3f}", colour))
+        words.append(f"{values[-1]:.3f} against the {name}")
+    rate = run.noise.realised_rate
+    if rate > 0:
+        axes.axhline(1 - rate, color=MISLABELLED, linewidth=0.9, linestyle=(0, (1.2, 2)))
+    label_ends(axes, ends)
+    return Drawing(
+        figure,
+        f"A model that predicts every true class agrees with {1 - rate:.3f} of the noisy labels (dotted). "
+        "Above it, noise is being fitted."
+        if rate > 0
+        else "The labels are as they came: noisy and intact ones are the same.",
+        f"Training accuracy ends at {' and '.join(words)}.",
+    )
+
+
+def memorisation(run: Run) -> Drawing:
+    """The fraction of wrong labels that is predicted."""
+    values = run.values("memorisation")
+    if np.isnan(values).all():
+        raise Unavailable(NOTHING_WRONG)
+    figure, (axes,) = panel()
+    over_epochs(axes, run, "fraction of wrong labels predicted")
+    axes.plot(run.epochs, values, color=MISLABELLED)
+    axes.axhline(1 / run.noise.num_classes, color=MISLABELLED, linewidth=0.9, linestyle=(0, (1.2, 2)))
+    label_ends(axes, [(values[-1], f"last {values[-1]:.3f}", MISLABELLED)])
+    return Drawing(
+        figure,
+        f"Of {int(run.noise.mislabelled.sum()):,} mislabelled training examples, the fraction whose wrong label is "
+        f"predicted. Guessing gives 1/{run.noise.num_classes} (dotted).",
+        f"Memorisation ends at {values[-1]:.3f}; its largest value is {np.nanmax(values):.3f}.",
+    )
+
+
+def mean_p(run: Run) -> Drawing:
+    """Mean p of clean and of mislabelled examples over training: Figure 2 of the GR paper."""
+    figure, (axes,) = panel()
+    over_epochs(axes, run, "mean p of the given label")
+    wrong = run.noise.mislabelled
+    ends, words = [], []
+    for key, name, colour, members in (
+        ("mean_p_clean", "clean", CLEAN, ~wrong),
+        ("mean_p_mislabelled", "mislabelled", MISLABELLED, wrong),
+    ):
+        values = run.values(key)
+        if np.isnan(values).all():
+            continue
+        axes.plot(run.epochs, values, color=colour)
+        if run.prediction_steps:
+            epochs = np.array(run.prediction_steps) / run.steps_per_epoch
+            quartiles = [
+                np.percentile(run.predictions(step)["train_p"][members].astype(np.float32), (25, 75))
+                for step in run.prediction_steps
+            ]
+            axes.fill_between(epochs, *np.transpose(quartiles), color=colour, alpha=0.14, linewidth=0)
+        ends.append((values[-1], f"{name}\n{values[-1]:.3f}", colour))
+        words.append(f"{values[-1]:.3f} of {name} examples")
+    label_ends(axes, ends, gap=0.15)
+    band = " Bands hold the middle half of the examples." if run.prediction_steps else ""
+    return Drawing(
+        figure,
+        "p is the probability of the label that an example was given. The wider the gap, the better p tells "
+        f"wrong labels from right ones.{band}",
+        f"The mean p of the given label ends at {' and '.join(words)}.",
+    )
+
+
+def over_epochs(axes: Axes, run: Run, what: str) -> None:
+    """The axes of a fraction over the epochs of a run."""
+    axes.set(xlabel="epoch", ylabel=what, ylim=(0, 1), xlim=(0, max(run.epochs[-1], 1)))

@@ -1,0 +1,166 @@
+"""A run as its workdir tells it: config, metrics, noise, and predictions where they were kept."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from grjax import workdir as workdir_lib
+from grjax.errors import WorkdirError
+from grjax.metrics import Row, read_rows
+from grjax.noise import NoisyLabels
+
+
+class Unavailable(Exception):
+    """A figure that this run has no data for; the message says why, in a sentence for the page."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What a workdir holds.
+
+    Attributes:
+      name: what tells it from the other runs of a report, the end of its path.
+      workdir: its folder.
+      config: the run's, as a plain nested dict.
+      rows: of metrics.jsonl, one at least.
+      summary: of summary.json; None if the run is not finished.
+      starts: of environment.json.
+      noise: the training labels.
+      provenance: of noise.json.
+      class_names: [C]; the numbers of the classes where nothing has stored names.
+      prediction_steps: the evaluations whose predictions were kept, ascending.
+    """
+
+    name: str
+    workdir: Path
+    config: dict[str, Any]
+    rows: list[Row]
+    summary: dict[str, Any] | None
+    starts: list[dict[str, Any]]
+    noise: NoisyLabels
+    provenance: dict[str, Any]
+    class_names: tuple[str, ...]
+    prediction_steps: tuple[int, ...]
+
+    @property
+    def epochs(self) -> np.ndarray:
+        """Of the evaluations, float64 [T]."""
+        return np.array([row["epoch"] for row in self.rows], np.float64)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """As of `grjax.data.sampler.Sampler`: the last, short batch of an epoch is left out."""
+        return len(self.noise.labels) // self.config["batch_size"]
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits that are measured beside the training split: 'test', perhaps 'validation'."""
+        found = [key.removesuffix("_accuracy") for key in self.rows[-1] if key.endswith("_accuracy")]
+        return sorted(found)  # test before validation
+
+    def values(self, key: str) -> np.ndarray:
+        """A metric over the evaluations, float64 [T]; NaN where it does not apply."""
+        return np.array([np.nan if row.get(key) is None else row[key] for row in self.rows], np.float64)
+
+    def best(self, key: str) -> Row:
+        """The first row in which a metric is largest."""
+        return self.rows[int(np.nanargmax(self.values(key)))]
+
+    def predictions(self, step: int) -> dict[str, np.ndarray]:
+        """What predictions/{step}.npz holds: '{split}_p', '{split}_classes', and '{split}_labels'."""
+        path = self.workdir / "predictions" / f"{step}.npz"
+        arrays = _read_arrays(path)
+        if arrays["train_p"].shape != self.noise.labels.shape:
+            raise WorkdirError(f"{path}: is of {len(arrays['train_p'])} examples, noise.npz of another number")
+        return arrays
+
+    def last_predictions(self) -> dict[str, np.ndarray]:
+        """Those of the last evaluation that was kept.
+
+        Raises:
+          Unavailable: there are none.
+        """
+        return self.predictions(self.stages()[-1])
+
+    def stages(self) -> list[int]:
+        """The steps of up to three kept evaluations: the first after step 0, the middle and the last.
+
+        Raises:
+          Unavailable: there are none.
+        """
+        if not self.prediction_steps:
+            raise Unavailable("needs the prediction of each example, and this run has kept none")
+        trained = [step for step in self.prediction_steps if step > 0] or list(self.prediction_steps)
+        return sorted({trained[0], trained[(len(trained) - 1) // 2], trained[-1]})
+
+
+def read(workdirs: Sequence[Path]) -> list[Run]:
+    """The runs in some folders, named by what differs in their paths.
+
+    Raises:
+      WorkdirError: no run there, one without an evaluation, or a damaged one.
+    """
+    parent = shared_folder(workdirs)
+    return [_read(workdir, os.path.relpath(workdir.resolve(), parent)) for workdir in workdirs]
+
+
+def shared_folder(workdirs: Sequence[Path]) -> Path:
+    """The folder that holds them all."""
+    return Path(os.path.commonpath([workdir.resolve().parent for workdir in workdirs]))
+
+
+def _read(workdir: Path, name: str) -> Run:
+    config = workdir_lib.read_config(workdir).to_dict()
+    rows = read_rows(workdir / "metrics.jsonl")
+    if not rows:
+        raise WorkdirError(f"--workdir={workdir}: the run has no evaluation yet: no row in metrics.jsonl")
+    provenance = workdir_lib.read_json(workdir / "noise.json")
+    environment = workdir / "environment.json"
+    return Run(
+        name=name,
+        workdir=workdir,
+        config=config,
+        rows=rows,
+        summary=workdir_lib.read_summary(workdir),
+        starts=workdir_lib.read_json(environment) if environment.exists() else [],
+        noise=_noise(workdir, provenance),
+        provenance=provenance,
+        class_names=_class_names(workdir, provenance["num_classes"]),
+        prediction_steps=tuple(sorted(int(path.stem) for path in (workdir / "predictions").glob("*.npz"))),
+    )
+
+
+def _noise(workdir: Path, provenance: Mapping[str, Any]) -> NoisyLabels:
+    arrays = _read_arrays(workdir / "noise.npz")
+    return NoisyLabels(
+        ids=arrays["ids"],
+        clean=arrays["clean_labels"],
+        labels=arrays["noisy_labels"],
+        num_classes=provenance["num_classes"],
+        nominal_rate=provenance["nominal_rate"],
+        expected_rate=provenance["expected_rate"],
+        convention=provenance["convention"],
+        replaced_by=arrays.get("replaced_by"),
+    )
+
+
+def _class_names(workdir: Path, num_classes: int) -> tuple[str, ...]:
+    """From an evaluation class by class, where there was one."""
+    for path in sorted(workdir.glob("evaluation_*.json")):
+        for rows in json.loads(path.read_text(encoding="utf-8")).get("per_class", {}).values():
+            return tuple(row["class"] for row in rows)
+    return tuple(map(str, range(num_classes)))
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        # A file of our own to close: np.load leaves one open that it finds broken.
+        with open(path, "rb") as file, np.load(file) as stored:
+            return dict(stored)
+    except Exception as error:  # damage shows as whatever the part that was hit raises
+        raise WorkdirError(f"{path}: cannot be read: {error}") from error
