@@ -2,15 +2,26 @@
 
 import inspect
 
-import jax
 import numpy as np
+import scipy.special
 from matplotlib.axes import Axes
 
 from grjax import config, experiment, losses
 from grjax.analysis.emphasis import log_weight
 from grjax.analysis.report.curves import NOTHING_WRONG, over_epochs
-from grjax.analysis.report.runs import Run, Unavailable
-from grjax.analysis.report.style import CLEAN, INK, LINE, MISLABELLED, QUIET, Drawing, label_ends, panel
+from grjax.analysis.report.runs import Run, UnavailableError
+from grjax.analysis.report.style import (
+    CLEAN,
+    DOTTED,
+    INK,
+    LINE,
+    MISLABELLED,
+    QUIET,
+    Drawing,
+    label_ends,
+    legend_above,
+    panel,
+)
 from grjax.emphasis import Emphasis, log_integral, mode
 
 BINS = 25
@@ -18,90 +29,76 @@ BINS = 25
 
 def histograms(run: Run) -> Drawing:
     """The distribution of p of clean and of mislabelled examples, early, in the middle and late."""
-    stages = run.stages()
-    figure, panels = panel(height=1.25 * len(stages) + 0.5, rows=len(stages))
+    stages, p = run.stages(), run.kept().splits["train"].p
+    figure, panels = panel(height=1.2 * len(stages) + 0.7, rows=len(stages))
     wrong = run.noise.mislabelled
     groups = [("clean", ~wrong, CLEAN)] + [("mislabelled", wrong, MISLABELLED)] * bool(wrong.any())
-    for axes, step in zip(panels, stages, strict=True):
-        p = run.predictions(step)["train_p"]
+    for axes, position in zip(panels, stages, strict=True):
         for name, members, colour in groups:
-            axes.stairs(fractions(p[members]), edges(), fill=True, color=colour, alpha=0.22, linewidth=0)
-            axes.stairs(fractions(p[members]), edges(), color=colour, linewidth=1.3, label=name)
-        axes.set(xlim=(0, 1), title=f"epoch {step / run.steps_per_epoch:.4g}")
-        axes.set_ylim(0, None)
-    panels[0].legend(loc="upper right")
+            heights = fractions(p[position, members])
+            axes.stairs(heights, edges(), fill=True, color=colour, alpha=0.22, linewidth=0)
+            axes.stairs(heights, edges(), color=colour, linewidth=1.3, label=name)
+        axes.set(xlim=(0, 1), ylim=(0, None), title=f"epoch {run.epoch(position):.4g}")
+    legend_above(figure, panels[0])
     panels[-1].set_xlabel("p, probability of the given label")
-    figure.supylabel("fraction of its group", fontsize=9, color=QUIET)
-    words = [
-        f"{np.mean(p[members] > 0.5):.0%} of {name} examples have p above one half"
-        for name, members, _ in groups
-    ]
+    panels[len(stages) // 2].set_ylabel("fraction of its group")
+    above = [f"{np.mean(p[-1, members] > 0.5):.1%} of {name} examples" for name, members, _ in groups]
     return Drawing(
         figure,
-        "Each group adds up to 1. Wrong labels at the right are memorised; right labels at the left are not "
-        "learnt, or hard.",
-        f"At the end {' and '.join(words)}.",
+        "Bars of a group add up to 1. Wrong labels at the right are memorised; right ones at the left are hard, "
+        "or not learnt.",
+        f"At the end, p is above one half for {' and '.join(above)}.",
     )
 
 
 def weight(run: Run) -> Drawing:
     """The weight w(p) of the loss over the histogram of the examples."""
-    stages = run.stages()
-    weight_at(run, stages[-1])  # or there is nothing to draw
-    figure, panels = panel(height=1.25 * len(stages) + 0.5, rows=len(stages))
-    wrong = run.noise.mislabelled
-    grid = np.linspace(0, 1, 257)
-    for axes, step in zip(panels, stages, strict=True):
-        emphasis, log_scale = weight_at(run, step)
-        p = run.predictions(step)["train_p"]
+    stages, history = run.stages(), run.kept()
+    wrong, grid = run.noise.mislabelled, np.linspace(0, 1, 257)
+    weights = [weight_at(run, int(history.steps[position])) for position in stages]
+    figure, panels = panel(height=1.2 * len(stages) + 0.7, rows=len(stages))
+    for axes, position, (emphasis, log_scale) in zip(panels, stages, weights, strict=True):
+        p = history.splits["train"].p[position]
         clean, mislabelled = (np.histogram(p[each], edges())[0] / len(p) for each in (~wrong, wrong))
-        axes.stairs(clean, edges(), fill=True, color=CLEAN, alpha=0.3, linewidth=0, label="clean")
+        axes.stairs(clean, edges(), fill=True, color=CLEAN, alpha=0.32, linewidth=0, label="clean")
+        axes.set(xlim=(0, 1), title=f"epoch {run.epoch(position):.4g}")
         if wrong.any():
             axes.stairs(
-                clean + mislabelled, edges(), baseline=clean, fill=True, color=MISLABELLED, alpha=0.3,
+                clean + mislabelled, edges(), baseline=clean, fill=True, color=MISLABELLED, alpha=0.32,
                 linewidth=0, label="mislabelled",
             )  # fmt: skip
-        axes.set(xlim=(0, 1), title=f"epoch {step / run.steps_per_epoch:.4g}")
-        if wrong.any():
             share = weight_on(emphasis, p, wrong)
             axes.set_title(f"{share:.0%} of the weight on wrong labels", loc="right", color=MISLABELLED)
+        axes.plot([], [], color=INK, linewidth=1.4, label="w(p), right scale")
         _over(axes, grid, np.exp(log_weight(emphasis, grid) - log_scale))
-    panels[0].plot([], [], color=INK, label="w(p), right scale")
-    panels[0].legend(loc="upper center", ncols=3, columnspacing=1, handlelength=1.2)
+    legend_above(figure, panels[0])
     panels[-1].set_xlabel("p, probability of the given label")
-    figure.supylabel("fraction of the examples", fontsize=9, color=QUIET)
-    peak = float(mode(emphasis))
+    panels[len(stages) // 2].set_ylabel("fraction of all examples")
     return Drawing(
         figure,
-        "w(p) is the L1 norm of the gradient that an example sends to the logits. Examples learn where bars "
-        "stand under a high line.",
-        f"The weight of {run.config['loss']['name']} is largest at p = {peak:.2f}.",
+        "w(p) is the L1 norm of the gradient that an example sends to the logits: those under a high line are "
+        "learnt from.",
+        f"The weight of {run.config['loss']['name']} is largest at p = {float(mode(weights[-1][0])):.2f}.",
     )
 
 
 def weight_share(run: Run) -> Drawing:
     """The share of all weight that falls on mislabelled examples, over training."""
-    wrong = run.noise.mislabelled
+    wrong, history = run.noise.mislabelled, run.kept()
     if not wrong.any():
-        raise Unavailable(NOTHING_WRONG)
-    last = run.stages()[-1]
-    shares = np.array(
-        [
-            weight_on(weight_at(run, step)[0], run.predictions(step)["train_p"], wrong)
-            for step in run.prediction_steps
-        ]
-    )
-    figure, (axes,) = panel()
-    over_epochs(axes, run, "weight on wrong labels, of all")
-    axes.plot(np.array(run.prediction_steps) / run.steps_per_epoch, shares, color=MISLABELLED)
+        raise UnavailableError(NOTHING_WRONG)
+    emphases = [weight_at(run, int(step))[0] for step in history.steps]
+    shares = [weight_on(w, p, wrong) for w, p in zip(emphases, history.splits["train"].p, strict=True)]
+    figure, axes = over_epochs(run, "fraction of all weight")
+    axes.plot(history.steps / run.steps_per_epoch, shares, color=MISLABELLED)
     rate = run.noise.realised_rate
-    axes.axhline(rate, color=QUIET, linewidth=0.9, linestyle=(0, (1.2, 2)))
-    label_ends(axes, [(shares[-1], f"last {shares[-1]:.3f}", MISLABELLED), (rate, "their share", QUIET)])
+    axes.axhline(rate, color=QUIET, **DOTTED)
+    label_ends(axes, [(shares[-1], f"last {shares[-1]:.3f}", MISLABELLED), (rate, "as many", QUIET)])
     return Drawing(
         figure,
-        f"Wrong labels are {rate:.3f} of the examples (dotted). Above that, they pull harder than others; "
-        "below, the loss passes over them.",
-        f"At step {last}, mislabelled examples carry {shares[-1]:.3f} of the weight.",
+        f"Wrong labels are {rate:.3f} of the examples (dotted). Above that they pull harder than right ones, "
+        "below it the loss passes over them.",
+        f"At the end, mislabelled examples carry {shares[-1]:.3f} of the weight, and are {rate:.3f} of the examples.",
     )
 
 
@@ -126,16 +123,16 @@ def weight_at(run: Run, step: int) -> tuple[Emphasis, float]:
     """The weight of the run's loss at a step, and the log of what training divides it by.
 
     Raises:
-      Unavailable: the loss depends on more than p.
+      UnavailableError: the loss depends on more than p.
     """
     name = run.config["loss"]["name"]
     if name not in losses.names_of_p_alone():
-        raise Unavailable(f"the gradient of {name} depends on more than p: there is no w(p) to draw")
+        raise UnavailableError(f"the gradient of {name} depends on more than p: there is no w(p) to draw")
     total_steps = config.steps(run.config, "train", run.steps_per_epoch)
     options = experiment.loss_options(run.config["loss"], run.steps_per_epoch, total_steps)
     values = {key: float(value(step)) if callable(value) else value for key, value in options.items()}
     if any(isinstance(value, list | tuple) for value in values.values()):
-        raise Unavailable("the emphasis differs by class: there is no one w(p) to draw")
+        raise UnavailableError("the emphasis differs by class: there is no one w(p) to draw")
     loss = losses.create(name, **values)
     normalization = inspect.signature(loss).parameters["normalization"].default
     emphasis = losses.emphasis(
@@ -145,8 +142,13 @@ def weight_at(run: Run, step: int) -> tuple[Emphasis, float]:
         return emphasis, 0.0
     if normalization == "integral":
         return emphasis, float(log_integral(emphasis))
-    of_examples = log_weight(emphasis, run.predictions(step)["train_p"])
-    return emphasis, float(jax.nn.logsumexp(of_examples) - np.log(len(of_examples)))
+    at_step = np.flatnonzero(run.kept().steps == step)
+    if not at_step.size:
+        raise UnavailableError(
+            "the weight is divided by its mean over a batch, and no predictions were kept for it"
+        )
+    of_examples = log_weight(emphasis, run.kept().splits["train"].p[at_step[0]])
+    return emphasis, float(scipy.special.logsumexp(of_examples) - np.log(len(of_examples)))
 
 
 def _over(axes: Axes, p: np.ndarray, w: np.ndarray) -> None:

@@ -9,8 +9,8 @@ from grjax import workdir as workdir_lib
 from grjax.analysis.emphasis import log_weight
 from grjax.analysis.report.agreement import weight_at
 from grjax.analysis.report.curves import NOTHING_WRONG
-from grjax.analysis.report.runs import Run, Unavailable
-from grjax.analysis.report.style import Drawing, panel, series
+from grjax.analysis.report.runs import Run, UnavailableError
+from grjax.analysis.report.style import Drawing, legend_above, panel, series
 from grjax.config import flatten
 
 COLUMNS = {
@@ -61,13 +61,16 @@ def mean_p(runs: Sequence[Run]) -> Drawing:
     """Mean p of clean and of mislabelled examples of each run."""
     figure, panels = panel(height=4.6, rows=2)
     for axes, key, name in zip(
-        panels, ("mean_p_clean", "mean_p_mislabelled"), ("clean examples", "mislabelled examples"), strict=True
+        panels,
+        ("mean_p_clean", "mean_p_mislabelled"),
+        ("clean examples", "mislabelled examples"),
+        strict=True,
     ):
         for number, run in enumerate(runs):
             axes.plot(run.epochs, run.values(key), label=run.name, **series(number))
         axes.set(title=name, ylim=(0, 1), xlim=(0, _last_epoch(runs)), ylabel="mean p")
     panels[-1].set_xlabel("epoch")
-    _legend(figure, panels[0])
+    legend_above(figure, panels[0])
     return Drawing(
         figure,
         "p is the probability of the given label. A run tells wrong labels from right ones as far as its two "
@@ -84,16 +87,16 @@ def weight(runs: Sequence[Run]) -> Drawing:
     for number, run in enumerate(runs):
         try:
             emphasis, log_scale = weight_at(run, run.rows[-1]["step"])
-        except Unavailable:
+        except UnavailableError:
             without.append(run.name)
             continue
         seen.add(run.name)
         axes.plot(grid, np.exp(log_weight(emphasis, grid) - log_scale), label=run.name, **series(number))
     if not seen:
-        raise Unavailable("no loss of these runs has a weight of p alone, or what it needs was not kept")
+        raise UnavailableError("no loss of these runs has a weight of p alone, or what it needs was not kept")
     axes.set(xlim=(0, 1), xlabel="p, probability of the given label", ylabel="weight w(p)")
     axes.set_ylim(0, None)
-    _legend(figure, axes)
+    legend_above(figure, axes)
     missing = f" Not drawn, as it depends on more than p: {', '.join(without)}." if without else ""
     return Drawing(
         figure,
@@ -125,19 +128,13 @@ def differences(runs: Sequence[Run]) -> list[str]:
 
 def _overlaid(runs: Sequence[Run], key: str, what: str, caption: str) -> Drawing:
     if all(np.isnan(run.values(key)).all() for run in runs):
-        raise Unavailable(NOTHING_WRONG)
+        raise UnavailableError(NOTHING_WRONG)
     figure, (axes,) = panel(height=3.0)
     for number, run in enumerate(runs):
         axes.plot(run.epochs, run.values(key), label=run.name, **series(number))
     axes.set(xlabel="epoch", ylabel=what, ylim=(0, 1), xlim=(0, _last_epoch(runs)))
-    _legend(figure, axes)
+    legend_above(figure, axes)
     return Drawing(figure, caption, _ends(runs, key, f"The {what} ends at"))
-
-
-def _legend(figure, axes) -> None:
-    """Above the panels, where no curve runs."""
-    handles, names = axes.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper left", ncols=2 if max(map(len, names)) < 24 else 1)
 
 
 def _ends(runs: Sequence[Run], key: str, what: str) -> str:

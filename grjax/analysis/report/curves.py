@@ -2,17 +2,27 @@
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from grjax.analysis.report.runs import Run, Unavailable
-from grjax.analysis.report.style import CLEAN, MISLABELLED, PAPER, SERIES, TEST, Drawing, label_ends, panel
+from grjax.analysis.report.runs import Run, UnavailableError
+from grjax.analysis.report.style import (
+    CLEAN,
+    DOTTED,
+    MISLABELLED,
+    PAPER,
+    SERIES,
+    TEST,
+    Drawing,
+    label_ends,
+    panel,
+)
 
 NOTHING_WRONG = "no training label is known to be wrong"
 
 
 def test_accuracy(run: Run) -> Drawing:
     """Accuracy on the splits that are not trained on, the last and the best marked."""
-    figure, (axes,) = panel()
-    over_epochs(axes, run, "accuracy")
+    figure, axes = over_epochs(run, "accuracy")
     ends, words = [], []
     for number, split in enumerate(run.splits):
         key = f"{split}_accuracy"
@@ -40,8 +50,7 @@ def test_accuracy(run: Run) -> Drawing:
 
 def train_accuracy(run: Run) -> Drawing:
     """How the training set is fitted, against its noisy and against its intact labels."""
-    figure, (axes,) = panel()
-    over_epochs(axes, run, "accuracy")
+    figure, axes = over_epochs(run, "accuracy")
     ends, words = [], []
     for key, name, colour in (
         ("train_accuracy_intact", "intact labels", CLEAN),
@@ -53,7 +62,7 @@ def train_accuracy(run: Run) -> Drawing:
         words.append(f"{values[-1]:.3f} against the {name}")
     rate = run.noise.realised_rate
     if rate > 0:
-        axes.axhline(1 - rate, color=MISLABELLED, linewidth=0.9, linestyle=(0, (1.2, 2)))
+        axes.axhline(1 - rate, color=MISLABELLED, **DOTTED)
     label_ends(axes, ends)
     return Drawing(
         figure,
@@ -69,11 +78,10 @@ def memorisation(run: Run) -> Drawing:
     """The fraction of wrong labels that is predicted."""
     values = run.values("memorisation")
     if np.isnan(values).all():
-        raise Unavailable(NOTHING_WRONG)
-    figure, (axes,) = panel()
-    over_epochs(axes, run, "fraction of wrong labels predicted")
+        raise UnavailableError(NOTHING_WRONG)
+    figure, axes = over_epochs(run, "fraction of wrong labels predicted")
     axes.plot(run.epochs, values, color=MISLABELLED)
-    axes.axhline(1 / run.noise.num_classes, color=MISLABELLED, linewidth=0.9, linestyle=(0, (1.2, 2)))
+    axes.axhline(1 / run.noise.num_classes, color=MISLABELLED, **DOTTED)
     label_ends(axes, [(values[-1], f"last {values[-1]:.3f}", MISLABELLED)])
     return Drawing(
         figure,
@@ -85,8 +93,7 @@ def memorisation(run: Run) -> Drawing:
 
 def mean_p(run: Run) -> Drawing:
     """Mean p of clean and of mislabelled examples over training: Figure 2 of the GR paper."""
-    figure, (axes,) = panel()
-    over_epochs(axes, run, "mean p of the given label")
+    figure, axes = over_epochs(run, "mean p of the given label")
     wrong = run.noise.mislabelled
     ends, words = [], []
     for key, name, colour, members in (
@@ -97,17 +104,15 @@ def mean_p(run: Run) -> Drawing:
         if np.isnan(values).all():
             continue
         axes.plot(run.epochs, values, color=colour)
-        if run.prediction_steps:
-            epochs = np.array(run.prediction_steps) / run.steps_per_epoch
-            quartiles = [
-                np.percentile(run.predictions(step)["train_p"][members].astype(np.float32), (25, 75))
-                for step in run.prediction_steps
-            ]
-            axes.fill_between(epochs, *np.transpose(quartiles), color=colour, alpha=0.14, linewidth=0)
+        if run.history is not None:
+            p = run.history.splits["train"].p[:, members].astype(np.float32)
+            low, high = np.percentile(p, (25, 75), axis=1)
+            epochs = run.history.steps / run.steps_per_epoch
+            axes.fill_between(epochs, low, high, color=colour, alpha=0.14, linewidth=0)
         ends.append((values[-1], f"{name}\n{values[-1]:.3f}", colour))
         words.append(f"{values[-1]:.3f} of {name} examples")
     label_ends(axes, ends, gap=0.15)
-    band = " Bands hold the middle half of the examples." if run.prediction_steps else ""
+    band = " Bands hold the middle half of the examples." if run.history is not None else ""
     return Drawing(
         figure,
         "p is the probability of the label that an example was given. The wider the gap, the better p tells "
@@ -116,6 +121,10 @@ def mean_p(run: Run) -> Drawing:
     )
 
 
-def over_epochs(axes: Axes, run: Run, what: str) -> None:
-    """The axes of a fraction over the epochs of a run."""
+def over_epochs(run: Run, what: str) -> tuple[Figure, Axes]:
+    """A panel for fractions over the epochs of a run, with room for labels at the right end."""
+    figure, (axes,) = panel()
+    figure.set_layout_engine("none")
+    figure.subplots_adjust(left=0.13, right=0.78, bottom=0.16, top=0.93)  # the same in each: curves compare
     axes.set(xlabel="epoch", ylabel=what, ylim=(0, 1), xlim=(0, max(run.epochs[-1], 1)))
+    return figure, axes

@@ -7,8 +7,8 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from grjax.analysis.report.runs import Run, Unavailable
-from grjax.analysis.report.style import LINE, MISLABELLED, PAPER, SHADE, TEST, Drawing, panel
+from grjax.analysis.report.runs import Run, UnavailableError
+from grjax.analysis.report.style import LINE, MISLABELLED, PAPER, SHADE, TEST, Drawing, legend_above, panel
 
 NUMBERED = 12  # classes, up to which a cell has its number in it
 NAMED = 20  # classes, up to which each has its name
@@ -16,7 +16,7 @@ NAMED = 20  # classes, up to which each has its name
 
 def confusion(run: Run) -> Drawing:
     """Predicted labels of the training examples of each given label."""
-    predicted = run.last_predictions()["train_classes"]
+    predicted = run.kept().splits["train"].classes[-1]
     matrix = row_fractions(counts(run.noise.labels, predicted, run.noise.num_classes))
     agree = float(np.mean(predicted == run.noise.labels))
     return Drawing(
@@ -39,7 +39,7 @@ def injected_transition(run: Run) -> Drawing:
 
 def estimated_transition(run: Run) -> Drawing:
     """The transition matrix as the predictions tell it, without clean labels."""
-    predicted = run.last_predictions()["train_classes"]
+    predicted = run.kept().splits["train"].classes[-1]
     matrix = row_fractions(counts(predicted, run.noise.labels, run.noise.num_classes))
     injected = row_fractions(run.noise.transition_counts)
     error = float(np.nanmean(np.abs(matrix - injected)))
@@ -55,12 +55,11 @@ def estimated_transition(run: Run) -> Drawing:
 
 def class_accuracy(run: Run) -> Drawing:
     """Accuracy on each class of the test set, beside the noise of its training labels."""
-    predictions = run.last_predictions()
-    labels, num_classes = predictions["test_labels"], run.noise.num_classes
-    accuracy = np.diag(row_fractions(counts(labels, predictions["test_classes"], num_classes)))
+    test, num_classes = run.kept().splits["test"], run.noise.num_classes
+    accuracy = np.diag(row_fractions(counts(test.labels, test.classes[-1], num_classes)))
     rates = 1 - np.diag(row_fractions(run.noise.transition_counts))
     if np.isnan(accuracy).all():
-        raise Unavailable("the test set is empty")
+        raise UnavailableError("the test set is empty")
     order = np.argsort(accuracy, kind="stable")  # classes that are not there come last
     shown = order[: min(NAMED, np.isfinite(accuracy).sum())]
     figure, (axes,) = panel(height=0.9 + 0.2 * len(shown))
@@ -77,7 +76,7 @@ def class_accuracy(run: Run) -> Drawing:
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.grid(visible=False)
-    figure.legend(loc="outside upper left", ncols=2, handletextpad=0.2, borderpad=0)
+    legend_above(figure, axes)
     worst, best = shown[0], order[np.isfinite(accuracy).sum() - 1]
     of_them = f"the {len(shown)} lowest of {num_classes}" if len(shown) < num_classes else "lowest first"
     return Drawing(

@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from grjax import predictions
 from grjax import workdir as workdir_lib
 from grjax.errors import WorkdirError
 from grjax.metrics import Row, read_rows
 from grjax.noise import NoisyLabels
+from grjax.predictions import History
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """A figure that this run has no data for; the message says why, in a sentence for the page."""
 
 
@@ -33,7 +35,7 @@ class Run:
       noise: the training labels.
       provenance: of noise.json.
       class_names: [C]; the numbers of the classes where nothing has stored names.
-      prediction_steps: the evaluations whose predictions were kept, ascending.
+      history: what was predicted at the evaluations; None if it was not kept.
     """
 
     name: str
@@ -45,7 +47,7 @@ class Run:
     noise: NoisyLabels
     provenance: dict[str, Any]
     class_names: tuple[str, ...]
-    prediction_steps: tuple[int, ...]
+    history: History | None
 
     @property
     def epochs(self) -> np.ndarray:
@@ -71,32 +73,29 @@ class Run:
         """The first row in which a metric is largest."""
         return self.rows[int(np.nanargmax(self.values(key)))]
 
-    def predictions(self, step: int) -> dict[str, np.ndarray]:
-        """What predictions/{step}.npz holds: '{split}_p', '{split}_classes', and '{split}_labels'."""
-        path = self.workdir / "predictions" / f"{step}.npz"
-        arrays = _read_arrays(path)
-        if arrays["train_p"].shape != self.noise.labels.shape:
-            raise WorkdirError(f"{path}: is of {len(arrays['train_p'])} examples, noise.npz of another number")
-        return arrays
-
-    def last_predictions(self) -> dict[str, np.ndarray]:
-        """Those of the last evaluation that was kept.
+    def kept(self) -> History:
+        """The predictions at the evaluations.
 
         Raises:
-          Unavailable: there are none.
+          UnavailableError: there are none.
         """
-        return self.predictions(self.stages()[-1])
+        if self.history is None:
+            raise UnavailableError("this run has kept no predictions, which it does by keep_predictions=True")
+        return self.history
 
     def stages(self) -> list[int]:
-        """The steps of up to three kept evaluations: the first after step 0, the middle and the last.
+        """Up to three positions in `kept().steps`: the first after step 0, the middle one and the last.
 
         Raises:
-          Unavailable: there are none.
+          UnavailableError: no predictions were kept.
         """
-        if not self.prediction_steps:
-            raise Unavailable("needs the prediction of each example, and this run has kept none")
-        trained = [step for step in self.prediction_steps if step > 0] or list(self.prediction_steps)
-        return sorted({trained[0], trained[(len(trained) - 1) // 2], trained[-1]})
+        steps = self.kept().steps
+        first = min(int(np.searchsorted(steps, 1)), len(steps) - 1)
+        return sorted({first, (first + len(steps) - 1) // 2, len(steps) - 1})
+
+    def epoch(self, position: int) -> float:
+        """That of a position in `kept().steps`."""
+        return float(self.kept().steps[position] / self.steps_per_epoch)
 
 
 def read(workdirs: Sequence[Path]) -> list[Run]:
@@ -131,7 +130,7 @@ def _read(workdir: Path, name: str) -> Run:
         noise=_noise(workdir, provenance),
         provenance=provenance,
         class_names=_class_names(workdir, provenance["num_classes"]),
-        prediction_steps=tuple(sorted(int(path.stem) for path in (workdir / "predictions").glob("*.npz"))),
+        history=predictions.read(workdir) if predictions.kept_steps(workdir) else None,
     )
 
 

@@ -36,6 +36,8 @@ CLEAN, MISLABELLED, TEST = THEME["blue"].light, THEME["vermilion"].light, INK
 SERIES = (INK, *(THEME[n].light for n in ("vermilion", "blue", "green", "purple", "orange", "sky", "grey")))
 DASHES = ("solid", (0, (5, 1.5)), (0, (1.2, 1.2)))  # with which further series go on
 
+DOTTED: Mapping[str, Any] = {"linewidth": 0.9, "linestyle": (0, (1.2, 2))}  # lines to compare with
+
 WIDTH = 4.0  # inches; about what a phone shows, so that text is as large as on paper
 
 RC: Mapping[str, Any] = {
@@ -91,6 +93,16 @@ def series(number: int) -> dict[str, Any]:
         "color": SERIES[number % len(SERIES)],
         "linestyle": DASHES[number // len(SERIES) % len(DASHES)],
     }
+
+
+def legend_above(figure: Figure, axes: Axes) -> None:
+    """The legend of a panel over the figure, where nothing is drawn."""
+    handles, names = axes.get_legend_handles_labels()
+    short = sum(map(len, names)) < 34
+    figure.legend(
+        handles, names, loc="outside upper left", ncols=len(names) if short else 2 if max(map(len, names)) < 22 else 1,
+        borderpad=0.1, columnspacing=1.2, handlelength=1.4, handletextpad=0.5,
+    )  # fmt: skip
 
 
 def label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]], gap: float = 0.075) -> None:

@@ -1,0 +1,115 @@
+"""What the page says of a run in words, numbers and tables."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from grjax import config as config_lib
+from grjax.analysis.report.runs import Run
+
+
+def cell(value: Any) -> str:
+    """A measured value in a table: rounded, and a dash for what does not apply."""
+    if not isinstance(value, float):
+        return exact(value)
+    return f"{value:.4g}" if value == 0 or abs(value) >= 10 or abs(value) < 1e-3 else f"{value:.3f}"
+
+
+def exact(value: Any) -> str:
+    """A value that was given, as it was."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return ", ".join(map(exact, value)) or "none"
+    return "–" if value is None else str(value)
+
+
+def describe(run: Run) -> dict[str, Any]:
+    """What the page says of a run in words and tables."""
+    config = config_lib.flatten(run.config)
+    defaults = json.loads(json.dumps(config_lib.flatten(config_lib.defaults().to_dict())))
+    changed = {key: value for key, value in config.items() if key not in defaults or defaults[key] != value}
+    return {
+        "name": run.name,
+        "facts": list(_facts(run)),
+        "finished": run.summary is not None,
+        "step": run.rows[-1]["step"],
+        "total_steps": config_lib.steps(run.config, "train", run.steps_per_epoch),
+        "config": {key: (value, key in changed) for key, value in sorted(config.items())},
+        "noise_facts": _noise_facts(run.provenance),
+        "seeds": {key: value for key, value in sorted(config.items()) if key.split(".")[-1].endswith("seed")},
+        "starts": [_start(start) for start in run.starts],
+        "rows": run.rows,
+    }
+
+
+def title(found: Sequence[Run]) -> dict[str, str]:
+    """What the runs are, in two lines: what they have in common."""
+
+    def of(section: str) -> str:
+        names = dict.fromkeys(run.config[section]["name"] for run in found)
+        return " and ".join(names) if len(names) <= 3 else f"{len(names)} kinds of {section}"
+
+    rates = sorted(run.noise.realised_rate for run in found)
+    rate = f"{rates[0]:.3f}" if rates[-1] - rates[0] < 5e-4 else f"{rates[0]:.3f} to {rates[-1]:.3f}"
+    count = "" if len(found) == 1 else f"{len(found)} runs; "
+    return {
+        "heading": f"{of('loss')} on {of('data')}",
+        "subtitle": f"{count}{of('noise')} noise, realised rate {rate}; {of('model')}, {of('optimizer')}",
+    }
+
+
+def _noise_facts(noise: Mapping[str, Any]) -> dict[str, Any]:
+    """noise.json but for what is drawn."""
+    convention = {("model" if key == "name" else key): value for key, value in noise["convention"].items()}
+    drawn = ("convention", "class_rates", "transition_counts")
+    rest = {key.replace("_", " "): value for key, value in noise.items() if key not in drawn}
+    return {**convention, **{key: value for key, value in rest.items() if value is not None}}
+
+
+def _start(start: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry of environment.json, flat."""
+    flat = {**start, "command": " ".join(start["command"]), **start["packages"]}
+    return {key.replace("_", " "): value for key, value in flat.items() if key != "packages"}
+
+
+def _facts(run: Run) -> Iterator[dict[str, str]]:
+    """The numbers at the top of the page, each with what it must not be read without."""
+    last = run.rows[-1]
+    for split in run.splits:
+        key = f"{split}_accuracy"
+        best = run.best(key)
+        note = f"best {best[key]:.3f} at epoch {best['epoch']:.4g}, chosen on {split}"
+        yield {"label": f"{split} accuracy, last", "value": cell(last[key]), "note": note}
+    yield {
+        "label": "memorisation",
+        "value": cell(last["memorisation"]),
+        "note": f"of {int(run.noise.mislabelled.sum()):,} wrong labels",
+    }
+    yield {
+        "label": "train accuracy, intact",
+        "value": cell(last["train_accuracy_intact"]),
+        "note": f"{cell(last['train_accuracy_noisy'])} on noisy labels",
+    }
+    yield {
+        "label": "mean p, clean",
+        "value": cell(last["mean_p_clean"]),
+        "note": f"{cell(last['mean_p_mislabelled'])} of mislabelled examples",
+    }
+    yield {
+        "label": "noise rate",
+        "value": cell(run.noise.realised_rate),
+        "note": f"{len(run.noise.labels):,} examples, {run.noise.num_classes} classes",
+    }
+    speed = run.summary["examples_per_second"] if run.summary else None
+    yield {
+        "label": "time",
+        "value": _duration(last["seconds"]),
+        "note": f"{speed:,.0f} examples/s" if speed else "with start-up and evaluation",
+    }
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
