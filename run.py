@@ -15,6 +15,7 @@ import grjax.config
 import grjax.config_file
 from grjax.analysis.audit_run import audit_run
 from grjax.analysis.noise_report import report_noise
+from grjax.analysis.report import write_report
 from grjax.errors import ConfigError, GrjaxError, exit_in_one_line
 from grjax.evaluate import evaluate_checkpoint
 from grjax.train import train_and_evaluate
@@ -27,8 +28,10 @@ CONFIG = config_flags.DEFINE_config_file(
     lock_config=False,
     accept_new_attributes=True,
 )
-WORKDIR = flags.DEFINE_string("workdir", "runs/digits", "Folder of the run; a run found there goes on.")
-MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "noise", "audit"], "What to do.")
+WORKDIR = flags.DEFINE_string(
+    "workdir", "runs/digits", "Folder of the run; a run found there goes on. --mode=report: RUN,RUN,…"
+)
+MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "noise", "report", "audit"], "What to do.")
 STEP = flags.DEFINE_integer("step", None, "--mode=evaluate: which checkpoint; by default the latest.")
 EXPORT = flags.DEFINE_bool("export", False, "--mode=audit: write the cleaned labels as a file to train on.")
 DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of every error.")
@@ -57,7 +60,11 @@ def main(argv: list[str]) -> None:
     overrides = config_flags.get_override_values(flag)
     with exit_in_one_line(DEBUG.value, kinds=(GrjaxError, OSError)):
         join_hosts()
-        if MODE.value == "evaluate":
+        if MODE.value == "report":
+            if overrides:
+                raise ConfigError(f"--config.{next(iter(overrides))}: a report takes each run's own config")
+            print(write_report([Path(each).expanduser() for each in WORKDIR.value.split(",")]))
+        elif MODE.value == "evaluate":
             evaluate_checkpoint(workdir, STEP.value, overrides)
         elif MODE.value == "audit":
             audit_run(workdir, overrides, export=EXPORT.value)

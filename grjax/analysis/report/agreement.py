@@ -1,6 +1,7 @@
 """Where the examples of one run are on p, and how much weight its loss gives them there."""
 
 import inspect
+from typing import Any
 
 import numpy as np
 import scipy.special
@@ -30,7 +31,7 @@ BINS = 25
 def histograms(run: Run) -> Drawing:
     """The distribution of p of clean and of mislabelled examples, early, in the middle and late."""
     stages, p = run.stages(), run.kept().splits["train"].p
-    figure, panels = panel(height=1.2 * len(stages) + 0.7, rows=len(stages))
+    figure, panels = panel(height=1.8 * len(stages) + 0.7, rows=len(stages))
     wrong = run.noise.mislabelled
     groups = [("clean", ~wrong, CLEAN)] + [("mislabelled", wrong, MISLABELLED)] * bool(wrong.any())
     for axes, position in zip(panels, stages, strict=True):
@@ -38,6 +39,7 @@ def histograms(run: Run) -> Drawing:
             heights = fractions(p[position, members])
             axes.stairs(heights, edges(), fill=True, color=colour, alpha=0.22, linewidth=0)
             axes.stairs(heights, edges(), color=colour, linewidth=1.3, label=name)
+        axes.locator_params(axis="y", nbins=4)
         axes.set(xlim=(0, 1), ylim=(0, None), title=f"epoch {run.epoch(position):.4g}")
     legend_above(figure, panels[0])
     panels[-1].set_xlabel("p, probability of the given label")
@@ -45,8 +47,8 @@ def histograms(run: Run) -> Drawing:
     above = [f"{np.mean(p[-1, members] > 0.5):.1%} of {name} examples" for name, members, _ in groups]
     return Drawing(
         figure,
-        "Bars of a group add up to 1. Wrong labels at the right are memorised; right ones at the left are hard, "
-        "or not learnt.",
+        "Bars of a group add up to 1. Wrong labels at the right are memorised; right ones at the left are "
+        "hard, or not learnt.",
         f"At the end, p is above one half for {' and '.join(above)}.",
     )
 
@@ -56,11 +58,12 @@ def weight(run: Run) -> Drawing:
     stages, history = run.stages(), run.kept()
     wrong, grid = run.noise.mislabelled, np.linspace(0, 1, 257)
     weights = [weight_at(run, int(history.steps[position])) for position in stages]
-    figure, panels = panel(height=1.2 * len(stages) + 0.7, rows=len(stages))
+    figure, panels = panel(height=1.8 * len(stages) + 0.7, rows=len(stages))
     for axes, position, (emphasis, log_scale) in zip(panels, stages, weights, strict=True):
         p = history.splits["train"].p[position]
         clean, mislabelled = (np.histogram(p[each], edges())[0] / len(p) for each in (~wrong, wrong))
         axes.stairs(clean, edges(), fill=True, color=CLEAN, alpha=0.32, linewidth=0, label="clean")
+        axes.locator_params(axis="y", nbins=4)
         axes.set(xlim=(0, 1), title=f"epoch {run.epoch(position):.4g}")
         if wrong.any():
             axes.stairs(
@@ -76,8 +79,8 @@ def weight(run: Run) -> Drawing:
     panels[len(stages) // 2].set_ylabel("fraction of all examples")
     return Drawing(
         figure,
-        "w(p) is the L1 norm of the gradient that an example sends to the logits: those under a high line are "
-        "learnt from.",
+        "w(p) is the L1 norm of the gradient that an example sends to the logits: those under a high line "
+        "are learnt from.",
         f"The weight of {run.config['loss']['name']} is largest at p = {float(mode(weights[-1][0])):.2f}.",
     )
 
@@ -98,7 +101,8 @@ def weight_share(run: Run) -> Drawing:
         figure,
         f"Wrong labels are {rate:.3f} of the examples (dotted). Above that they pull harder than right ones, "
         "below it the loss passes over them.",
-        f"At the end, mislabelled examples carry {shares[-1]:.3f} of the weight, and are {rate:.3f} of the examples.",
+        f"At the end, mislabelled examples carry {shares[-1]:.3f} of the weight; they are {rate:.3f} of the "
+        "examples.",
     )
 
 
@@ -130,7 +134,9 @@ def weight_at(run: Run, step: int) -> tuple[Emphasis, float]:
         raise UnavailableError(f"the gradient of {name} depends on more than p: there is no w(p) to draw")
     total_steps = config.steps(run.config, "train", run.steps_per_epoch)
     options = experiment.loss_options(run.config["loss"], run.steps_per_epoch, total_steps)
-    values = {key: float(value(step)) if callable(value) else value for key, value in options.items()}
+    values: dict[str, Any] = {
+        key: float(value(step)) if callable(value) else value for key, value in options.items()
+    }
     if any(isinstance(value, list | tuple) for value in values.values()):
         raise UnavailableError("the emphasis differs by class: there is no one w(p) to draw")
     loss = losses.create(name, **values)
@@ -144,9 +150,7 @@ def weight_at(run: Run, step: int) -> tuple[Emphasis, float]:
         return emphasis, float(log_integral(emphasis))
     at_step = np.flatnonzero(run.kept().steps == step)
     if not at_step.size:
-        raise UnavailableError(
-            "the weight is divided by its mean over a batch, and no predictions were kept for it"
-        )
+        raise UnavailableError("the weight is divided by its mean over a batch, which needs predictions")
     of_examples = log_weight(emphasis, run.kept().splits["train"].p[at_step[0]])
     return emphasis, float(scipy.special.logsumexp(of_examples) - np.log(len(of_examples)))
 
@@ -157,4 +161,5 @@ def _over(axes: Axes, p: np.ndarray, w: np.ndarray) -> None:
     right.plot(p, w, color=INK, linewidth=1.4)
     right.set_ylim(0, max(w.max() * 1.08, 1e-9))
     right.grid(visible=False)
+    right.locator_params(axis="y", nbins=4)
     right.spines["right"].set(visible=True, color=LINE)

@@ -14,13 +14,13 @@ from grjax.analysis.report.style import Drawing, legend_above, panel, series
 from grjax.config import flatten
 
 COLUMNS = {
-    "test accuracy, last": lambda run: run.rows[-1].get("test_accuracy"),
-    "best, chosen on test": lambda run: run.best("test_accuracy")["test_accuracy"],
+    "test, last": lambda run: run.rows[-1].get("test_accuracy"),
+    "test, best": lambda run: run.best("test_accuracy")["test_accuracy"],
     "memorisation": lambda run: run.rows[-1]["memorisation"],
-    "train accuracy, noisy labels": lambda run: run.rows[-1]["train_accuracy_noisy"],
-    "intact labels": lambda run: run.rows[-1]["train_accuracy_intact"],
-    "mean p, clean": lambda run: run.rows[-1]["mean_p_clean"],
-    "mislabelled": lambda run: run.rows[-1]["mean_p_mislabelled"],
+    "train, noisy": lambda run: run.rows[-1]["train_accuracy_noisy"],
+    "train, intact": lambda run: run.rows[-1]["train_accuracy_intact"],
+    "p, clean": lambda run: run.rows[-1]["mean_p_clean"],
+    "p, mislabelled": lambda run: run.rows[-1]["mean_p_mislabelled"],
     "noise rate": lambda run: run.noise.realised_rate,
     "epochs": lambda run: run.rows[-1]["epoch"],
 }
@@ -32,8 +32,8 @@ def test_accuracy(runs: Sequence[Run]) -> Drawing:
         runs,
         "test_accuracy",
         "test accuracy",
-        "The last epoch is the result. Where curves part after a common rise, one of the runs has begun to fit "
-        "wrong labels.",
+        "The last epoch is the result. Where curves part after a common rise, a run has begun to fit wrong "
+        "labels.",
     )
 
 
@@ -57,25 +57,23 @@ def train_accuracy_intact(runs: Sequence[Run]) -> Drawing:
     )
 
 
-def mean_p(runs: Sequence[Run]) -> Drawing:
-    """Mean p of clean and of mislabelled examples of each run."""
-    figure, panels = panel(height=4.6, rows=2)
-    for axes, key, name in zip(
-        panels,
-        ("mean_p_clean", "mean_p_mislabelled"),
-        ("clean examples", "mislabelled examples"),
-        strict=True,
-    ):
-        for number, run in enumerate(runs):
-            axes.plot(run.epochs, run.values(key), label=run.name, **series(number))
-        axes.set(title=name, ylim=(0, 1), xlim=(0, _last_epoch(runs)), ylabel="mean p")
-    panels[-1].set_xlabel("epoch")
-    legend_above(figure, panels[0])
-    return Drawing(
-        figure,
-        "p is the probability of the given label. A run tells wrong labels from right ones as far as its two "
-        "curves are apart.",
-        _ends(runs, "mean_p_mislabelled", "The mean p of mislabelled examples ends at"),
+def mean_p_clean(runs: Sequence[Run]) -> Drawing:
+    """Mean p of the clean examples of each run."""
+    return _overlaid(
+        runs,
+        "mean_p_clean",
+        "mean p of clean examples",
+        "p is the probability of the given label. Near 1 the right labels are learnt.",
+    )
+
+
+def mean_p_mislabelled(runs: Sequence[Run]) -> Drawing:
+    """Mean p of the mislabelled examples of each run."""
+    return _overlaid(
+        runs,
+        "mean_p_mislabelled",
+        "mean p of mislabelled examples",
+        "The further below the curve of the clean examples, the better p tells wrong labels from right ones.",
     )
 
 
@@ -132,7 +130,7 @@ def _overlaid(runs: Sequence[Run], key: str, what: str, caption: str) -> Drawing
     figure, (axes,) = panel(height=3.0)
     for number, run in enumerate(runs):
         axes.plot(run.epochs, run.values(key), label=run.name, **series(number))
-    axes.set(xlabel="epoch", ylabel=what, ylim=(0, 1), xlim=(0, _last_epoch(runs)))
+    axes.set(xlabel="epoch", ylabel=what, ylim=(0, 1.02), xlim=(0, _last_epoch(runs)))
     legend_above(figure, axes)
     return Drawing(figure, caption, _ends(runs, key, f"The {what} ends at"))
 

@@ -12,9 +12,9 @@ from grjax.analysis.report.style import (
     PAPER,
     SERIES,
     TEST,
+    WIDTH,
     Drawing,
     label_ends,
-    panel,
 )
 
 NOTHING_WRONG = "no training label is known to be wrong"
@@ -37,7 +37,8 @@ def test_accuracy(run: Run) -> Drawing:
         name = "" if run.splits == ["test"] else f"{split}\n"
         ends.append((last[key], f"{name}last {last[key]:.3f}", colour))
         words.append(
-            f"{split} accuracy ends at {last[key]:.3f}; its best is {best[key]:.3f}, at epoch {best['epoch']:.4g}"
+            f"{split} accuracy ends at {last[key]:.3f} and is best with {best[key]:.3f}, "
+            f"at epoch {best['epoch']:.4g}"
         )
     label_ends(axes, ends, gap=0.15)
     return Drawing(
@@ -85,8 +86,8 @@ def memorisation(run: Run) -> Drawing:
     label_ends(axes, [(values[-1], f"last {values[-1]:.3f}", MISLABELLED)])
     return Drawing(
         figure,
-        f"Of {int(run.noise.mislabelled.sum()):,} mislabelled training examples, the fraction whose wrong label is "
-        f"predicted. Guessing gives 1/{run.noise.num_classes} (dotted).",
+        f"Of {int(run.noise.mislabelled.sum()):,} mislabelled training examples, the fraction whose wrong "
+        f"label is predicted. Guessing gives 1/{run.noise.num_classes} (dotted).",
         f"Memorisation ends at {values[-1]:.3f}; its largest value is {np.nanmax(values):.3f}.",
     )
 
@@ -123,8 +124,7 @@ def mean_p(run: Run) -> Drawing:
 
 def over_epochs(run: Run, what: str) -> tuple[Figure, Axes]:
     """A panel for fractions over the epochs of a run, with room for labels at the right end."""
-    figure, (axes,) = panel()
-    figure.set_layout_engine("none")
-    figure.subplots_adjust(left=0.13, right=0.78, bottom=0.16, top=0.93)  # the same in each: curves compare
-    axes.set(xlabel="epoch", ylabel=what, ylim=(0, 1), xlim=(0, max(run.epochs[-1], 1)))
+    figure = Figure(figsize=(WIDTH, 2.6))
+    axes = figure.add_axes((0.13, 0.165, 0.645, 0.755))  # the same in each, so that curves compare
+    axes.set(xlabel="epoch", ylabel=what, ylim=(0, 1.02), xlim=(0, max(run.epochs[-1], 1)))
     return figure, axes

@@ -35,7 +35,8 @@ def describe(run: Run) -> dict[str, Any]:
         "finished": run.summary is not None,
         "step": run.rows[-1]["step"],
         "total_steps": config_lib.steps(run.config, "train", run.steps_per_epoch),
-        "config": {key: (value, key in changed) for key, value in sorted(config.items())},
+        "config": dict(sorted(config.items())),
+        "changed": dict(sorted(changed.items())),
         "noise_facts": _noise_facts(run.provenance),
         "seeds": {key: value for key, value in sorted(config.items()) if key.split(".")[-1].endswith("seed")},
         "starts": [_start(start) for start in run.starts],
@@ -48,7 +49,10 @@ def title(found: Sequence[Run]) -> dict[str, str]:
 
     def of(section: str) -> str:
         names = dict.fromkeys(run.config[section]["name"] for run in found)
-        return " and ".join(names) if len(names) <= 3 else f"{len(names)} kinds of {section}"
+        if len(names) > 3:
+            return f"{len(names)} kinds of {section}"
+        *others, last = names
+        return f"{', '.join(others)} and {last}" if others else last
 
     rates = sorted(run.noise.realised_rate for run in found)
     rate = f"{rates[0]:.3f}" if rates[-1] - rates[0] < 5e-4 else f"{rates[0]:.3f} to {rates[-1]:.3f}"
@@ -63,13 +67,18 @@ def _noise_facts(noise: Mapping[str, Any]) -> dict[str, Any]:
     """noise.json but for what is drawn."""
     convention = {("model" if key == "name" else key): value for key, value in noise["convention"].items()}
     drawn = ("convention", "class_rates", "transition_counts")
-    rest = {key.replace("_", " "): value for key, value in noise.items() if key not in drawn}
+    rest = {
+        key.replace("_", " "): round(value, 6) if isinstance(value, float) else value
+        for key, value in noise.items()
+        if key not in drawn
+    }
     return {**convention, **{key: value for key, value in rest.items() if value is not None}}
 
 
 def _start(start: Mapping[str, Any]) -> dict[str, Any]:
     """An entry of environment.json, flat."""
-    flat = {**start, "command": " ".join(start["command"]), **start["packages"]}
+    time = start["time"].replace("T", " ")
+    flat = {**start, "time": time, "command": " ".join(start["command"]), **start["packages"]}
     return {key.replace("_", " "): value for key, value in flat.items() if key != "packages"}
 
 

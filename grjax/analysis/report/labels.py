@@ -21,8 +21,8 @@ def confusion(run: Run) -> Drawing:
     agree = float(np.mean(predicted == run.noise.labels))
     return Drawing(
         _heat_map(matrix, run.class_names, "given label", "predicted label"),
-        f"Training set, rows in per cent. The model contradicts {1 - agree:.3f} of the given labels; a dark cell off "
-        "the diagonal is a confusion to look into.",
+        f"Training set, rows in per cent. The model contradicts {1 - agree:.3f} of the given labels; a "
+        "strong cell off the diagonal is a confusion to look into.",
         f"The prediction equals the given label for {agree:.3f} of the training examples.",
     )
 
@@ -46,10 +46,10 @@ def estimated_transition(run: Run) -> Drawing:
     rate = float(np.mean(predicted != run.noise.labels))
     return Drawing(
         _heat_map(matrix, run.class_names, "predicted label", "given label"),
-        f"The same, with predictions for true labels: rate {rate:.3f}, mean distance of an entry {error:.3f}. "
-        "A model that has memorised the noise sees none.",
-        f"The estimated noise rate is {rate:.3f}, the injected one {run.noise.realised_rate:.3f}; entries differ "
-        f"by {error:.3f} on average.",
+        f"The same, predictions taken for true labels: rate {rate:.3f}, mean distance of an entry "
+        f"{error:.3f}. A model that has memorised the noise sees none.",
+        f"The estimated noise rate is {rate:.3f}, the injected one {run.noise.realised_rate:.3f}; entries "
+        f"differ by {error:.3f} on average.",
     )
 
 
@@ -81,7 +81,8 @@ def class_accuracy(run: Run) -> Drawing:
     of_them = f"the {len(shown)} lowest of {num_classes}" if len(shown) < num_classes else "lowest first"
     return Drawing(
         figure,
-        f"Classes, {of_them}. A class far below the others, or one that falls with its noise rate, hides in the mean.",
+        f"Classes, {of_them}. One far below the others, or one that its noise rate pulls down, hides in the "
+        "mean.",
         f"Test accuracy goes from {accuracy[worst]:.3f} (class {run.class_names[worst]}) to "
         f"{accuracy[best]:.3f} (class {run.class_names[best]}).",
     )

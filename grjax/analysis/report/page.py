@@ -42,7 +42,13 @@ OF_SEVERAL = (
     Entry("Learning curves", "test_accuracy", "Test accuracy", comparison.test_accuracy),
     Entry("Learning curves", "train_accuracy", "Training accuracy", comparison.train_accuracy_intact),
     Entry("Learning curves", "memorisation", "Memorisation", comparison.memorisation),
-    Entry("Agreement with the labels", "mean_p", "Mean p", comparison.mean_p),
+    Entry("Agreement with the labels", "mean_p_clean", "Mean p, clean examples", comparison.mean_p_clean),
+    Entry(
+        "Agreement with the labels",
+        "mean_p_mislabelled",
+        "Mean p, mislabelled",
+        comparison.mean_p_mislabelled,
+    ),
     Entry("Agreement with the labels", "weight", "Weight of the loss", comparison.weight),
 )
 
@@ -54,8 +60,8 @@ def write(workdirs: Sequence[Path], output: Path | None) -> Path:
         output = workdirs[0] if len(workdirs) == 1 else runs.shared_folder(workdirs)
     entries, subject = (OF_A_RUN, found[0]) if len(found) == 1 else (OF_SEVERAL, found)
     files: dict[str, bytes] = {}
-    sections: dict[str, list[dict[str, str]]] = {}
-    with matplotlib.rc_context(dict(style.RC)):
+    sections: dict[str, list[dict[str, Any]]] = {}
+    with matplotlib.rc_context(style.RC):
         for entry in entries:
             sections.setdefault(entry.section, []).append(_figure(entry, subject, files))
     page = (
@@ -78,16 +84,17 @@ def write(workdirs: Sequence[Path], output: Path | None) -> Path:
     return output / "report.html"
 
 
-def _figure(entry: Entry, subject: Run | Sequence[Run], files: dict[str, bytes]) -> dict[str, str]:
+def _figure(entry: Entry, subject: Run | Sequence[Run], files: dict[str, bytes]) -> dict[str, Any]:
     """A figure for the template; its files are added to `files`."""
     try:
         drawing = entry.draw(subject)
     except UnavailableError as reason:
-        return {"name": entry.name, "title": entry.title, "unavailable": str(reason)}
+        return {"name": entry.name, "title": entry.title, "unavailable": str(reason), "tall": False}
     for ending in ("svg", "png"):
         files[f"{entry.name}.{ending}"] = svg.render(drawing.figure, ending)
+    tall = drawing.figure.get_figheight() > 4
     image = svg.inline(files[f"{entry.name}.svg"], entry.name, drawing.alt)
-    return {"name": entry.name, "title": entry.title, "svg": image, "caption": drawing.caption}
+    return {"name": entry.name, "title": entry.title, "svg": image, "caption": drawing.caption, "tall": tall}
 
 
 def _write_figures(folder: Path, entries: Sequence[Entry], files: Mapping[str, bytes]) -> None:

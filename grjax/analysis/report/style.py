@@ -1,4 +1,4 @@
-"""How figures look: one width, so that text has one size, and colours that a page may exchange in the dark."""
+"""How figures look: one width, so that text has one size, and colours that a page exchanges in the dark."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ class Colour(NamedTuple):
 
 
 # Each light colour is one value that stands for nothing else: in a page it becomes a variable of the style
-# sheet. Series after Okabe and Ito, made darker (lighter) until text in them is legible on paper (in the dark).
+# sheet. Series after Okabe and Ito, made darker, or lighter in the dark, until text in them is legible.
 THEME: Mapping[str, Colour] = {
     "paper": Colour("#ffffff", "#17191d"),
     "ink": Colour("#1c1e22", "#e8e9ec"),
@@ -40,7 +40,7 @@ DOTTED: Mapping[str, Any] = {"linewidth": 0.9, "linestyle": (0, (1.2, 2))}  # li
 
 WIDTH = 4.0  # inches; about what a phone shows, so that text is as large as on paper
 
-RC: Mapping[str, Any] = {
+RC: Any = {
     "axes.axisbelow": True,
     "axes.edgecolor": QUIET,
     "axes.facecolor": "none",
@@ -98,9 +98,10 @@ def series(number: int) -> dict[str, Any]:
 def legend_above(figure: Figure, axes: Axes) -> None:
     """The legend of a panel over the figure, where nothing is drawn."""
     handles, names = axes.get_legend_handles_labels()
-    short = sum(map(len, names)) < 34
+    short = sum(map(len, names)) < 40
+    columns = len(names) if short else 2 if max(map(len, names)) < 22 else 1
     figure.legend(
-        handles, names, loc="outside upper left", ncols=len(names) if short else 2 if max(map(len, names)) < 22 else 1,
+        handles, names, loc="outside upper left", ncols=columns,
         borderpad=0.1, columnspacing=1.2, handlelength=1.4, handletextpad=0.5,
     )  # fmt: skip
 
