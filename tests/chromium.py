@@ -77,6 +77,16 @@ class Chromium:
         """The value of a JavaScript expression in the page."""
         return self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
 
+    def requests(self):
+        """The addresses that the page has asked for since it was opened, its own first."""
+        started = [event for event in self.events if event.get("method") == "Network.requestWillBeSent"]
+        return [event["params"]["request"]["url"] for event in started]
+
+    def complaints(self):
+        """What is in the console: errors, warnings, messages and exceptions."""
+        kinds = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
+        return [event["params"] for event in self.events if event.get("method") in kinds]
+
     def screenshot(self, path):
         """Writes the whole page as PNG."""
         image = self.call("Page.captureScreenshot", captureBeyondViewport=True)

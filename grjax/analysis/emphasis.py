@@ -169,12 +169,16 @@ def figure(weights: Mapping[str, Emphasis]) -> "Figure":
     return picture
 
 
+# One program for each family and shape; its parameters are arguments.
+_log_weight = jax.jit(lambda weight, log_odds: weight.log_weight(log_odds))
+
+
 def log_weight(weight: Emphasis, p: np.ndarray) -> np.ndarray:
     """Log w of a scalar emphasis at p in [0, 1], [N], as float64 [N]."""
     largest = np.finfo(np.float32).max
     with np.errstate(divide="ignore"):
         log_odds = np.clip(np.log(p) - np.log1p(-p), -largest, largest).astype(np.float32)
-    values = weight.log_weight(jnp.asarray(log_odds))
+    values = _log_weight(weight, jnp.asarray(log_odds))
     return np.asarray(jnp.broadcast_to(values, p.shape), np.float64)
 
 

@@ -3,6 +3,7 @@
 import inspect
 from typing import Any
 
+import jax
 import numpy as np
 import scipy.special
 from matplotlib.axes import Axes
@@ -23,9 +24,11 @@ from grjax.analysis.report.style import (
     legend_above,
     panel,
 )
-from grjax.emphasis import Emphasis, log_integral, mode
+from grjax.emphasis import Emphasis, log_integral
 
 BINS = 25
+
+_log_integral = jax.jit(log_integral)
 
 
 def histograms(run: Run) -> Drawing:
@@ -40,7 +43,8 @@ def histograms(run: Run) -> Drawing:
             axes.stairs(heights, edges(), fill=True, color=colour, alpha=0.22, linewidth=0)
             axes.stairs(heights, edges(), color=colour, linewidth=1.3, label=name)
         axes.locator_params(axis="y", nbins=4)
-        axes.set(xlim=(0, 1), ylim=(0, None), title=f"epoch {run.epoch(position):.4g}")
+        axes.set(xlim=(0, 1), ylim=(0, None))
+        axes.set_title(f"epoch {run.epoch(position):.4g}", loc="left")
     legend_above(figure, panels[0])
     panels[-1].set_xlabel("p, probability of the given label")
     panels[len(stages) // 2].set_ylabel("fraction of its group")
@@ -64,24 +68,27 @@ def weight(run: Run) -> Drawing:
         clean, mislabelled = (np.histogram(p[each], edges())[0] / len(p) for each in (~wrong, wrong))
         axes.stairs(clean, edges(), fill=True, color=CLEAN, alpha=0.32, linewidth=0, label="clean")
         axes.locator_params(axis="y", nbins=4)
-        axes.set(xlim=(0, 1), title=f"epoch {run.epoch(position):.4g}")
+        axes.set(xlim=(0, 1))
+        axes.set_title(f"epoch {run.epoch(position):.4g}", loc="left")
         if wrong.any():
             axes.stairs(
                 clean + mislabelled, edges(), baseline=clean, fill=True, color=MISLABELLED, alpha=0.32,
                 linewidth=0, label="mislabelled",
             )  # fmt: skip
             share = weight_on(emphasis, p, wrong)
-            axes.set_title(f"{share:.0%} of the weight on wrong labels", loc="right", color=MISLABELLED)
+            words = "no weight" if np.isnan(share) else f"{share:.0%} of the weight"
+            axes.set_title(f"{words} on wrong labels", loc="right", color=MISLABELLED)
         axes.plot([], [], color=INK, linewidth=1.4, label="w(p), right scale")
         _over(axes, grid, np.exp(log_weight(emphasis, grid) - log_scale))
     legend_above(figure, panels[0])
     panels[-1].set_xlabel("p, probability of the given label")
     panels[len(stages) // 2].set_ylabel("fraction of all examples")
+    peak = grid[np.argmax(log_weight(weights[-1][0], grid))]
     return Drawing(
         figure,
         "w(p) is the L1 norm of the gradient that an example sends to the logits: those under a high line "
         "are learnt from.",
-        f"The weight of {run.config['loss']['name']} is largest at p = {float(mode(weights[-1][0])):.2f}.",
+        f"The weight of {run.config['loss']['name']} is largest at p = {peak:.2f}.",
     )
 
 
@@ -117,8 +124,10 @@ def fractions(p: np.ndarray) -> np.ndarray:
 
 
 def weight_on(emphasis: Emphasis, p: np.ndarray, members: np.ndarray) -> float:
-    """The sum of w(p) over some examples, as a fraction of that over all."""
+    """The sum of w(p) over some examples, as a fraction of that over all; NaN where no example has any."""
     log_w = log_weight(emphasis, p)
+    if log_w.max() == -np.inf:
+        return np.nan
     w = np.exp(log_w - log_w.max())
     return float(w[members].sum() / w.sum())
 
@@ -147,7 +156,7 @@ def weight_at(run: Run, step: int) -> tuple[Emphasis, float]:
     if normalization == "none":
         return emphasis, 0.0
     if normalization == "integral":
-        return emphasis, float(log_integral(emphasis))
+        return emphasis, float(_log_integral(emphasis))
     at_step = np.flatnonzero(run.kept().steps == step)
     if not at_step.size:
         raise UnavailableError("the weight is divided by its mean over a batch, which needs predictions")
@@ -159,7 +168,7 @@ def _over(axes: Axes, p: np.ndarray, w: np.ndarray) -> None:
     """Draws w over an axis of its own at the right."""
     right = axes.twinx()
     right.plot(p, w, color=INK, linewidth=1.4)
-    right.set_ylim(0, max(w.max() * 1.08, 1e-9))
+    right.set_ylim(0, max(w[np.isfinite(w)].max() * 1.08, 1e-9))  # that of some losses has no bound
     right.grid(visible=False)
     right.locator_params(axis="y", nbins=4)
     right.spines["right"].set(visible=True, color=LINE)
