@@ -22,7 +22,7 @@ COLUMNS = {
     "p, clean": lambda run: run.rows[-1]["mean_p_clean"],
     "p, mislabelled": lambda run: run.rows[-1]["mean_p_mislabelled"],
     "noise rate": lambda run: run.noise.realised_rate,
-    "epochs": lambda run: run.rows[-1]["epoch"],
+    "epochs": lambda run: round(run.rows[-1]["epoch"]),
 }
 
 

@@ -31,7 +31,8 @@ def test_accuracy(run: Run) -> Drawing:
         best, last = run.best(key), run.rows[-1]
         axes.plot(best["epoch"], best[key], "o", color=colour, markerfacecolor=PAPER, markersize=5, zorder=3)
         axes.annotate(
-            f"best {best[key]:.3f}", (best["epoch"], best[key]), (0, 6), textcoords="offset points",
+            f"best {best[key]:.3f}", (best["epoch"], best[key]), (0, -13 if number else 6),
+            textcoords="offset points",
             color=colour, fontsize=8.5, ha="right" if best["epoch"] > run.epochs[-1] / 2 else "left",
         )  # fmt: skip
         name = "" if run.splits == ["test"] else f"{split}\n"

@@ -9,10 +9,13 @@ from grjax.analysis.report.runs import Run
 
 
 def cell(value: Any) -> str:
-    """A measured value in a table: rounded, and a dash for what does not apply."""
-    if not isinstance(value, float):
-        return exact(value)
-    return f"{value:.4g}" if value == 0 or abs(value) >= 10 or abs(value) < 1e-3 else f"{value:.3f}"
+    """A measured fraction in a table: three decimals, and a dash for what does not apply."""
+    return f"{value:.3f}" if isinstance(value, float) else exact(value)
+
+
+def short(value: Any) -> str:
+    """A measured value of any size: four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else exact(value)
 
 
 def exact(value: Any) -> str:

@@ -118,5 +118,5 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(cell=description.cell, exact=description.exact)
+    environment.filters.update(cell=description.cell, exact=description.exact, short=description.short)
     return environment
