@@ -11,6 +11,13 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from grjax.config import defaults
+from grjax.errors import ConfigError, GrjaxError
+
+
+class ConfigFileError(GrjaxError):
+    """A `ConfigError` of a config file, but no ValueError: ml_collections would show the traceback of one."""
+
+    exit_code = ConfigError.exit_code
 
 
 def get_config(path: str) -> ConfigDict:
@@ -18,9 +25,15 @@ def get_config(path: str) -> ConfigDict:
 
     Args:
       path: of the file; after a colon the argument of its `get_config`, if it takes one.
+
+    Raises:
+      ConfigFileError: the file does not take that argument.
     """
     file, *argument = path.split(":", 1)
-    config: ConfigDict = runpy.run_path(file)["get_config"](*argument)
+    try:
+        config: ConfigDict = runpy.run_path(file)["get_config"](*argument)
+    except ConfigError as error:
+        raise ConfigFileError(str(error)) from error
     sections = {key: value for key, value in defaults().items() if isinstance(value, ConfigDict)}
     # A default of None has no type to set it by; left out, it takes that of the value.
     data = {key: value for key, value in sections["data"].items() if value is not None}
