@@ -18,12 +18,12 @@ rows: `--config.loss.lam=1 --config.loss.beta=16`, `loss=mae`, `loss=mse`; '-DN'
 `--config.loss.normalization=integral`. Table 6 (40% symmetric; regularisers): `--config.optimizer.weight_decay=0`,
 `--config.model.dropout=0.2`.
 
-Not exactly the paper's:
+Not run here in full. Not exactly the paper's:
   - Table 1 does not print the beta of its cells. 8 is that of Table 6 (lam 0.5, 40% symmetric, the same network);
     the released results of 0.5 are in folders that name beta 6.
   - By which normalisation of the weight the GR rows were made is not said. Here it is the integral of w; the
-    authors' code divides by the sum over the batch (`--config.loss.normalization=batch`, up to its factor).
-  - ResNet-44 has projections where the shape changes (option B), as the Caffe network of the authors has; their
+    authors' code divides by the sum over the batch (`--config.loss.normalization=batch`, but for a factor).
+  - ResNet-44 has projections where the shape changes (option B), as the Caffe network of the authors has; its
     biases before batch norm, which change nothing, are left out. Pixels are standardised by channel.
   - Weight decay is on all parameters, as in Caffe by default.
   - The paper has best and final accuracy of a run; which of them is in Table 1 is not said. Here the last
