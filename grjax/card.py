@@ -1,12 +1,12 @@
 """Protocol cards: config files with arguments, `--config=configs/gr_cifar100.py:loss=gce,rate=0.2,seed=1`.
 
-A card is a file of configs/ with a function `build(*, loss=..., noise=..., rate=..., seed=..., quick=...)` that
-returns the config of a published protocol as a nested dict, and
+A card is a file of configs/ with a function `build(*, loss=..., rate=..., seed=..., quick=...)` that returns
+the config of a published protocol as a nested dict, and
 
     def get_config(argument: str = "") -> ConfigDict:
         return card.get_config(build, argument)
 
-so that a command line and Python take the same arguments: the annotations of `build` are what they may be.
+so that Python and the command line take the same arguments; the annotations of `build` say what they may be.
 """
 
 import ast
@@ -57,7 +57,7 @@ def parse(build: Callable[..., Any], argument: str) -> dict[str, Any]:
 
 
 def loss(name: str, dataset: str, of_the_card: Mapping[str, Section] | None = None) -> dict[str, Any]:
-    """A loss section: with the hyper-parameters of the card's paper, else those published for the data set."""
+    """A loss section with the hyper-parameters of the card's paper, else those published for the data set."""
     if name in (of_the_card or {}):
         return {"name": name, **(of_the_card or {})[name]}
     found = losses.published(name, dataset)

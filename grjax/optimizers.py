@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from grjax.errors import ConfigError
-from grjax.registry import check_options, lookup
+from grjax.registry import check_options, closest, lookup
 
 Schedule = Callable[[Any], Any]
 
@@ -25,6 +25,7 @@ _RANGES = {
     "eps": (0, math.inf),
     "factor": (0, math.inf),
     "final": (0, math.inf),
+    "l1": (0, math.inf),
     "learning_rate": (0, math.inf),
     "momentum": (0, 1),
     "power": (0, math.inf),
@@ -45,15 +46,35 @@ def constant(total_steps: int) -> Schedule:
     return optax.constant_schedule(1.0)
 
 
-def piecewise(total_steps: int, *, boundaries_steps: Sequence[int], factor: float = 0.1) -> Schedule:
-    """1, times `factor` at each boundary."""
+def piecewise(
+    total_steps: int, *, boundaries_steps: Sequence[int], factor: float = 0.1, rate: float = 0.0
+) -> Schedule:
+    """1, times `factor` at each boundary, over 1 + rate t, t in steps: what Keras' SGD calls `decay`."""
     del total_steps
-    return optax.piecewise_constant_schedule(1.0, {int(step): factor for step in boundaries_steps})
+    steps = optax.piecewise_constant_schedule(1.0, {int(step): factor for step in boundaries_steps})
+    return lambda step: steps(step) / (1.0 + rate * jnp.maximum(step, 0))
 
 
 def cosine(total_steps: int, *, final: float = 0.0) -> Schedule:
     """From 1 to `final`, reached after the last step, along half a cosine."""
     return optax.cosine_decay_schedule(1.0, total_steps, alpha=final)
+
+
+def cosine_restarts(total_steps: int, *, period_steps: int, final: float = 0.0) -> Schedule:
+    """As `cosine`, anew every `period_steps`: warm restarts (Loshchilov & Hutter, ICLR 2017)."""
+    del total_steps
+    if period_steps < 1:
+        raise ConfigError(f"schedule.period_steps or period_epochs: must be positive, got {period_steps}")
+    period = optax.cosine_decay_schedule(1.0, period_steps, alpha=final)
+    return lambda step: period(jnp.maximum(step, 0) % period_steps)
+
+
+def exponential(total_steps: int, *, factor: float, every_steps: int) -> Schedule:
+    """factor^(t / every_steps), t in steps."""
+    del total_steps
+    if every_steps < 1:
+        raise ConfigError(f"schedule.every_steps or every_epochs: must be positive, got {every_steps}")
+    return lambda step: factor ** (jnp.maximum(step, 0) / every_steps)
 
 
 def polynomial(total_steps: int, *, power: float = 1.0, final: float = 0.0) -> Schedule:
@@ -71,6 +92,8 @@ def inverse_time(total_steps: int, *, rate: float, power: float = 1.0) -> Schedu
 _SCHEDULES: dict[str, Callable[..., Schedule]] = {
     "constant": constant,
     "cosine": cosine,
+    "cosine_restarts": cosine_restarts,
+    "exponential": exponential,
     "inverse_time": inverse_time,
     "piecewise": piecewise,
     "polynomial": polynomial,
@@ -82,7 +105,9 @@ def schedule_names() -> list[str]:
     return sorted(_SCHEDULES)
 
 
-def create_schedule(name: str, *, total_steps: int, warmup_steps: int = 0, **options: Any) -> Schedule:
+def create_schedule(
+    name: str, *, total_steps: int, warmup_steps: int = 0, hold_steps: int = 1, **options: Any
+) -> Schedule:
     """The factor that multiplies the learning rate: a function step -> factor.
 
     Args:
@@ -90,13 +115,15 @@ def create_schedule(name: str, *, total_steps: int, warmup_steps: int = 0, **opt
       total_steps: of the run, warm-up included.
       warmup_steps: linear from 0 to 1 in so many steps, before the schedule proper. The schedule proper
         counts its own steps from there, but `boundaries_steps` are steps of the run.
+      hold_steps: the schedule proper changes only every so many of its steps; an epoch's are what a scheduler
+        of PyTorch does that is stepped once an epoch.
       **options: keywords of the schedule.
 
     Raises:
       ConfigError: unknown name or option, or a warm-up that is not shorter than the run.
     """
     schedule = lookup("schedule.name", _SCHEDULES, name)
-    check = {"warmup_steps": warmup_steps, **options}
+    check = {"warmup_steps": warmup_steps, "hold_steps": hold_steps, **options}
     check_options("schedule", name, (schedule, create_schedule), check, ("name", "total_steps"))
     _check_ranges("schedule", options)
     if not 0 <= warmup_steps < total_steps:
@@ -106,7 +133,10 @@ def create_schedule(name: str, *, total_steps: int, warmup_steps: int = 0, **opt
         )
     if "boundaries_steps" in options:
         options["boundaries_steps"] = [step - warmup_steps for step in options["boundaries_steps"]]
-    after = schedule(total_steps - warmup_steps, **options)
+    if hold_steps < 1:
+        raise ConfigError(f"schedule.hold_steps or hold_epochs: must be positive, got {hold_steps}")
+    proper = schedule(total_steps - warmup_steps, **options)
+    after = proper if hold_steps == 1 else lambda step: proper(step - step % hold_steps)
     if not warmup_steps:
         return after
     return optax.join_schedules([optax.linear_schedule(0.0, 1.0, warmup_steps), after], [warmup_steps])
@@ -152,19 +182,21 @@ def clipped_decayed(
     *,
     learning_rate: float,
     weight_decay: float = 0.0,
-    decay: Literal["all", "kernels"] = "all",
+    decay: Literal["all", "kernels"] | Sequence[str] = "all",
+    l1: float = 0.0,
     clip_norm: float | None = None,
     decoupled: bool = False,
 ) -> optax.GradientTransformation:
-    """What every optimiser shares: clip -> weight decay -> moments -> learning rate.
+    """What every optimiser shares: L1 -> clip -> weight decay -> moments -> learning rate.
 
     Args:
       moments: what makes the direction of the gradient.
       schedule: step -> factor of the learning rate.
       learning_rate: at the height of the schedule.
       weight_decay: added to the gradient as weight_decay * parameter (L2, as in PyTorch).
-      decay: which parameters decay: 'all', or 'kernels': arrays of two axes and more, so neither biases
-        nor norms.
+      decay: which parameters decay: 'all'; 'kernels': arrays of two axes and more, so neither biases nor
+        norms; or those of the layers with these names.
+      l1: a penalty l1 * (sum of |parameter|) on the loss, whose gradient is clipped with the rest.
       clip_norm: largest global norm of the gradient; None: no clipping.
       decoupled: add the weight decay after the moments instead of before them.
 
@@ -174,8 +206,9 @@ def clipped_decayed(
     if clip_norm is not None and not clip_norm > 0:
         raise ConfigError(f"optimizer.clip_norm: must be > 0 or None, got {clip_norm}")
     clip = optax.identity() if clip_norm is None else optax.clip_by_global_norm(clip_norm)
-    decayed = optax.add_decayed_weights(weight_decay, _is_kernel if decay == "kernels" else None)
+    decayed = optax.add_decayed_weights(weight_decay, _decaying(decay))
     return optax.chain(
+        _l1(l1),
         clip,
         *((moments, decayed) if decoupled else (decayed, moments)),
         optax.scale_by_learning_rate(lambda step: learning_rate * schedule(step)),
@@ -204,5 +237,26 @@ def create(name: str, *, schedule: Schedule, **options: Any) -> optax.GradientTr
     return clipped_decayed(optimizer(**own), schedule, decoupled=name == "adamw", **shared)
 
 
-def _is_kernel(params: Any) -> Any:
-    return jax.tree.map(lambda parameter: parameter.ndim > 1, params)
+def _decaying(decay: str | Sequence[str]) -> Callable[[Any], Any] | None:
+    """Parameters to a tree of whether each decays; None: all of them."""
+    if decay == "all":
+        return None
+    if decay == "kernels":
+        return lambda params: jax.tree.map(lambda parameter: parameter.ndim > 1, params)
+
+    def of_layers(params: Any) -> Any:
+        for name in decay:
+            if name not in params:
+                raise ConfigError(f"optimizer.decay: no layer {name!r} in the model; {closest(name, params)}")
+        return {name: jax.tree.map(lambda _, n=name: n in decay, layer) for name, layer in params.items()}
+
+    return of_layers
+
+
+def _l1(penalty: float) -> optax.GradientTransformation:
+    """Adds the gradient of penalty * (sum of |parameter|)."""
+    if not penalty:
+        return optax.identity()
+    return optax.stateless(
+        lambda updates, params: jax.tree.map(lambda g, p: g + penalty * jnp.sign(p), updates, params)
+    )
