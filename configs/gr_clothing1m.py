@@ -24,7 +24,7 @@ from ml_collections import ConfigDict
 
 from grjax import card
 
-LOSSES = {
+LOSSES: dict[str, dict[str, Any]] = {
     "gradient_rescaling": {"lam": 1.0, "beta": 2.0, "normalization": "batch"},
     "gce": {"q": 0.7},
 }

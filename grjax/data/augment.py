@@ -21,15 +21,17 @@ from grjax.registry import check_options, closest, lookup
 BatchAugmentation = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 
 
-def pad_crop(image: jax.Array, key: jax.Array, padding: int = 4) -> jax.Array:
-    """Pads by zeros on each side, then crops the original size at a uniformly random place."""
+def pad_crop(
+    image: jax.Array, key: jax.Array, padding: int = 4, mode: Literal["zeros", "edge"] = "zeros"
+) -> jax.Array:
+    """Pads on each side by zeros or by the edge, then crops the original size at a uniformly random place."""
     height, width, _ = image.shape
     top, left = jax.random.randint(key, (2,), -padding, padding + 1)
     rows, columns = jnp.arange(height) + top, jnp.arange(width) + left
     # One gather and a mask: half the time of a padded copy and a slice of it.
     inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))[None]
     found = image[rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)[None]]
-    return jnp.where(inside[..., None], found, 0)
+    return found if mode == "edge" else jnp.where(inside[..., None], found, 0)
 
 
 def random_crop(image: jax.Array, key: jax.Array, size: int) -> jax.Array:
