@@ -22,6 +22,14 @@ def _strict_jax():
     jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+@pytest.fixture
+def compile_quickly():
+    """For runs of a few steps, most of whose time would go into optimising what is compiled."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture(scope="session")
 def data_dir():
     """Where TFDS keeps data in these tests and in the processes they start."""

@@ -31,11 +31,12 @@ def numbered(shape, dtype=np.uint8):
     return np.arange(1, 1 + np.prod(shape)).reshape(shape).astype(dtype)
 
 
-def crop(image, top, left, padding):
-    """Of `image` padded by zeros: its size, from (top, left) on."""
-    height, width, channels = image.shape
-    padded = np.zeros((height + 2 * padding, width + 2 * padding, channels), image.dtype)
-    padded[padding : padding + height, padding : padding + width] = image
+def crop(image, top, left, padding, mode="zeros"):
+    """Of `image` padded: its size, from (top, left) on."""
+    height, width, _ = image.shape
+    padded = np.pad(
+        image, ((padding, padding), (padding, padding), (0, 0)), mode.replace("zeros", "constant")
+    )
     return padded[top : top + height, left : left + width]
 
 
@@ -54,12 +55,18 @@ def assert_equally_often(outputs, places):
 
 
 @pytest.mark.parametrize(
-    ("shape", "options"), [((8, 8, 1), {}), ((6, 9, 3), {"padding": 4}), ((6, 9, 3), {"padding": 1})]
+    ("shape", "options"),
+    [
+        ((8, 8, 1), {}),
+        ((6, 9, 3), {"padding": 4}),
+        ((6, 9, 3), {"padding": 1}),
+        ((6, 9, 3), {"padding": 2, "mode": "edge"}),
+    ],
 )
 def test_pad_crop_is_one_of_all_crops_each_equally_often(shape, options):
     image, padding = numbered(shape), options.get("padding", 4)
-    places = 2 * padding + 1
-    crops = [crop(image, top, left, padding) for top in range(places) for left in range(places)]
+    places, mode = 2 * padding + 1, options.get("mode", "zeros")
+    crops = [crop(image, top, left, padding, mode) for top in range(places) for left in range(places)]
     assert len({output.tobytes() for output in crops}) == places**2
     assert_equally_often(
         applied(augment.pad_crop, image, **options), Counter(output.tobytes() for output in crops)

@@ -283,14 +283,6 @@ def test_every_card_takes_the_arguments_that_all_have(name):
 # ------------------------------------------------------------------------------------------------ quick runs
 
 
-@pytest.fixture
-def compile_quickly():
-    """Compiling is most of what these runs do."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 OWN_AUGMENTATION = {"gr_clothing1m", "gjs_cifar10", "gjs_cifar100"}  # where it is for a size of image
 
 

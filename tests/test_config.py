@@ -20,7 +20,7 @@ from grjax.config import defaults, flatten, merge, options_in_steps, resolve, st
 from grjax.data import augment
 from grjax.errors import ConfigError, GrjaxError
 
-CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
+CONFIGS = [Path(__file__).parents[1] / "configs" / "digits.py"]  # tests/test_cards.py has the others
 SECTIONS = ["noise", "model", "loss", "optimizer", "schedule"]
 
 # ------------------------------------------------------------------------------------------------- layers

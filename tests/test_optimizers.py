@@ -22,7 +22,21 @@ CLOSED_FORMS = [
     ("polynomial", {"power": 2.0, "final": 0.1}, lambda x, t: 0.1 + 0.9 * (1 - x) ** 2),
     ("inverse_time", {"rate": 0.1}, lambda x, t: 1 / (1 + 0.1 * t)),
     ("inverse_time", {"rate": 0.5, "power": 0.75}, lambda x, t: (1 + 0.5 * t) ** -0.75),
+    ("exponential", {"factor": 0.1, "every_steps": 7}, lambda x, t: 0.1 ** (t / 7)),
+    ("cosine_restarts", {"period_steps": 4}, lambda x, t: (1 + np.cos(np.pi * (t % 4) / 4)) / 2),
+    (
+        "cosine_restarts",
+        {"period_steps": 3, "final": 0.1},
+        lambda x, t: 0.1 + 0.9 * (1 + np.cos(np.pi * (t % 3) / 3)) / 2,
+    ),
 ]
+# What has no default.
+NEEDED = {
+    "piecewise": {"boundaries_steps": (3,)},
+    "inverse_time": {"rate": 0.1},
+    "exponential": {"factor": 0.5, "every_steps": 3},
+    "cosine_restarts": {"period_steps": 5},
+}
 
 
 def factors(schedule, number=TOTAL + 1):
@@ -59,6 +73,26 @@ def test_piecewise_boundaries_are_steps_of_the_run(warmup, options, factor):
     assert boundaries == [8, 15]
 
 
+def test_piecewise_with_the_decay_of_keras():
+    options = {"boundaries_steps": [8], "factor": 0.1, "rate": 0.5}
+    schedule = optimizers.create_schedule("piecewise", total_steps=TOTAL, **options)
+    steps = np.arange(TOTAL)
+    np.testing.assert_allclose(factors(schedule, TOTAL), 0.1 ** (steps >= 8) / (1 + 0.5 * steps), rtol=1e-6)
+
+
+@pytest.mark.parametrize("warmup", [0, 5])
+@pytest.mark.parametrize("traced", [True, False], ids=["traced", "not_traced"])
+def test_a_schedule_that_is_held_changes_only_every_so_many_of_its_steps(warmup, traced):
+    options = {"total_steps": TOTAL, "warmup_steps": warmup}
+    each_step = factors(optimizers.create_schedule("cosine", **options))
+    held = optimizers.create_schedule("cosine", **options, hold_steps=4)
+    since = np.arange(warmup, TOTAL) - warmup
+    expected = np.append(each_step[:warmup], each_step[warmup + since - since % 4])
+    steps = jnp.arange(TOTAL)
+    found = jax.jit(jax.vmap(held))(steps) if traced else factors(held, TOTAL)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["cosine", "polynomial"])
 @pytest.mark.parametrize("warmup", [0, 5])
 def test_final_is_reached_at_the_end_of_the_run_and_kept(name, warmup):
@@ -70,8 +104,8 @@ def test_final_is_reached_at_the_end_of_the_run_and_kept(name, warmup):
 
 @pytest.mark.parametrize("name", optimizers.schedule_names())
 def test_every_schedule_starts_at_its_height(name):
-    needed = {"piecewise": {"boundaries_steps": (3,)}, "inverse_time": {"rate": 0.1}}.get(name, {})
     for warmup in (0, 4):
+        needed = NEEDED.get(name, {})
         schedule = optimizers.create_schedule(name, total_steps=TOTAL, warmup_steps=warmup, **needed)
         if name != "piecewise":
             assert schedule(warmup) == 1
@@ -85,7 +119,7 @@ def test_every_schedule_starts_at_its_height(name):
         (
             "cosine",
             {"finall": 0.1},
-            r"schedule\.finall: .* did you mean 'final'\? Known: final, warmup_steps",
+            r"schedule\.finall: .* did you mean 'final'\? Known: final, hold_steps, warmup_steps",
         ),
         ("cosine", {"final": "0"}, r"schedule\.final: 'cosine' takes a number, got '0'"),
         ("constant", {"final": 0.1}, r"schedule\.final: 'constant' has no such option"),
@@ -97,6 +131,13 @@ def test_every_schedule_starts_at_its_height(name):
         ),
         ("inverse_time", {}, r"schedule\.rate: 'inverse_time' needs a value"),
         ("piecewise", {"boundaries_steps": ["5"]}, r"schedule\.boundaries_steps: 'piecewise' takes a list"),
+        ("cosine", {"hold_steps": 0}, r"schedule\.hold_steps or hold_epochs: must be positive, got 0"),
+        ("cosine_restarts", {"period_steps": 0}, r"schedule\.period_steps or .* must be positive, got 0"),
+        (
+            "exponential",
+            {"factor": 0.5, "every_steps": -1},
+            r"schedule\.every_steps or every_epochs: must be positive, got -1",
+        ),
         ("cosine", {"warmup_steps": TOTAL}, r"schedule\.warmup_steps .* less than the 20 steps .*, got 20 s"),
         (
             "cosine",
@@ -125,10 +166,12 @@ def test_a_warm_up_of_the_wrong_type_is_refused(warmup):
         ("polynomial", "power", -1.0),
         ("polynomial", "final", -0.1),
         ("cosine", "final", math.nan),
+        ("piecewise", "rate", -0.1),
+        ("exponential", "factor", math.inf),
     ],
 )
 def test_a_schedule_out_of_range_is_refused(name, key, value):
-    needed = {"piecewise": {"boundaries_steps": (3,)}, "inverse_time": {"rate": 0.1}}.get(name, {})
+    needed = NEEDED.get(name, {})
     with pytest.raises(ConfigError, match=rf"^schedule\.{key}: must be in \[0, inf\), got {value}$"):
         optimizers.create_schedule(name, total_steps=TOTAL, **{**needed, key: value})
 
@@ -151,7 +194,7 @@ def factor(step):
 
 
 def as_documented(
-    name, *, learning_rate, weight_decay=0.0, decay="all", clip_norm=None,
+    name, *, learning_rate, weight_decay=0.0, decay="all", l1=0.0, clip_norm=None,
     momentum=0.9, b1=0.9, b2=0.999, eps=1e-8,
 ):  # fmt: skip
     """The parameters after each step, by the formulas in the documentation of torch.optim."""
@@ -160,11 +203,13 @@ def as_documented(
     second = {key: np.zeros_like(value) for key, value in params.items()}
     course = []
     for step, gradient in enumerate(gradients()):
+        gradient = {key: g + l1 * np.sign(params[key]) for key, g in gradient.items()}  # part of the loss
         norm = np.sqrt(sum((g**2).sum() for g in gradient.values()))
         scale = 1.0 if clip_norm is None else min(1.0, clip_norm / norm)
         rate = learning_rate * factor(step)
         for key, p in params.items():
-            decaying = weight_decay * p if decay == "all" or p.ndim > 1 else 0.0
+            decays = decay == "all" or (p.ndim > 1 if decay == "kernels" else key in decay)
+            decaying = weight_decay * p if decays else 0.0
             g = scale * gradient[key] + (0.0 if name == "adamw" else decaying)
             if name == "sgd":
                 direction = g
@@ -212,6 +257,9 @@ def assert_same_course(one, other):
         {"clip_norm": 1.0},
         {"clip_norm": 1.0, "weight_decay": 0.2, "decay": "kernels"},
         {"clip_norm": None, "decay": "all"},
+        {"weight_decay": 0.2, "decay": ("bias",)},
+        {"l1": 0.3},
+        {"l1": 0.3, "clip_norm": 1.0, "weight_decay": 0.2},
     ],
     ids=str,
 )
@@ -241,6 +289,12 @@ def test_options_of_an_optimizer_reach_it(name, options):
 def test_compiled_equals_not_compiled(name):
     options = {"learning_rate": 0.1, "weight_decay": 0.2, "clip_norm": 1.0}
     assert_same_course(as_trained(name, jit=True, **options), as_trained(name, jit=False, **options))
+
+
+def test_layers_that_decay_must_be_there():
+    optimizer = optimizers.create("sgd", schedule=factor, learning_rate=0.1, decay=("fc", "kernle"))
+    with pytest.raises(ConfigError, match=r"^optimizer\.decay: no layer 'fc' in the model; Known: bias, ker"):
+        optimizer.init(PARAMS)
 
 
 def test_clipping_leaves_small_gradients_alone():
@@ -286,7 +340,7 @@ def test_a_learning_rate_of_zero_changes_nothing(name):
         (
             "adam",
             {"learning_rate": 0.1, "decay": "bias"},
-            r"optimizer\.decay: .* one of 'all', 'kernels'",
+            r"optimizer\.decay: .* one of 'all', 'kernels' or a list",
         ),
         ("adam", {"learning_rate": 0.1, "decoupled": True}, r"optimizer\.decoupled: .* no such option"),
         ("adam", {"learning_rate": 0.1, "moments": None}, r"optimizer\.moments: .* no such option"),
