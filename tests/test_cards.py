@@ -4,6 +4,7 @@ import functools
 import importlib
 import inspect
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -269,6 +270,18 @@ def test_a_bad_argument_on_the_command_line_is_one_line():
         get_config(f"{CONFIGS / 'gr_cifar100.py'}:los=gce")
     assert not isinstance(caught.value, ValueError)
     assert caught.value.exit_code == 2
+
+
+@every_card
+def test_commands_in_the_header_are_ones_that_the_card_takes(name):
+    module = importlib.import_module(f"configs.{name}")
+    commands = re.findall(r"--config=configs/(\w+)\.py(?::(\S+))?", module.__doc__)
+    assert len(commands) >= 3
+    for file, argument in commands:
+        assert file == name
+        config = resolve(module.build(**card.parse(module.build, argument)))
+        create_loss(config.loss, steps_per_epoch=390, total_steps=10**5)
+        noise.create(**config.noise)
 
 
 @every_card
