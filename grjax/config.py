@@ -63,6 +63,9 @@ def defaults() -> ConfigDict:
             # Train steps in one call to the devices: the largest divisor of all intervals up to this. More
             # saves dispatch on GPU and TPU; on the CPU leave it at 1 (see grjax/steps.py).
             "max_steps_per_call": 1,
+            # Two steps, as (10, 20): what runs from the first to before the second is traced into the folder
+            # `profile` of the workdir; see grjax/profile.py.
+            "profile": (),
             "tensorboard": True,  # write TensorBoard events too, if tensorboardX is installed
         }
     )

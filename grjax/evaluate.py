@@ -20,7 +20,7 @@ from grjax.errors import ConfigError, WorkdirError
 from grjax.experiment import Experiment
 from grjax.feed import Resident, Streaming
 from grjax.metrics import Predictions, Row
-from grjax.steps import DeviceData, TrainState, parallelize, replicate, split_over_devices
+from grjax.steps import DeviceData, TrainState, parallelize, replicate, split_over_devices, spread
 
 # What evaluation may be given: where things lie now, and how they are fed.
 _OVERRIDES = (*workdir_lib.NOT_PART_OF_THE_RUN, "eval_batch_size")
@@ -54,7 +54,7 @@ def predict(
     num_batches = -(-len(labels) // batch_size)
     records = []
     for number, examples in enumerate(feed.batches(split, positions, 0, num_batches)):
-        batch = examples, split_over_devices(labels[positions(number)])
+        batch = examples, spread(split_over_devices(labels[positions(number)]))
         # Waits for each batch: virtual devices of a CPU may deadlock over a long queue of collectives.
         records.append(jax.tree.map(np.asarray, p_eval_step(state, data, batch)))
     return Predictions(

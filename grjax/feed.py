@@ -15,7 +15,7 @@ import numpy as np
 
 from grjax.data import Dataset, ImageFiles
 from grjax.errors import ConfigError
-from grjax.steps import Batch, split_over_devices
+from grjax.steps import Batch, split_over_devices, spread
 
 # Of the memory of a device: the rest is for the model, its activations and the optimiser.
 _RESIDENT_SHARE = 0.5
@@ -100,8 +100,7 @@ class Resident:
         names = list(self._dataset.splits)
         first = sum(len(self._dataset.splits[name]) for name in names[: names.index(split)])
         for number in range(start, stop):
-            mine = split_over_devices((first + positions(number)).astype(np.int32))
-            yield Batch(cast(jax.Array, mine))  # it becomes one when a step takes it
+            yield Batch(spread(split_over_devices((first + positions(number)).astype(np.int32))))
 
 
 class Streaming:
@@ -128,15 +127,15 @@ class Streaming:
         """As of `Resident`; up to two batches a worker are loaded ahead."""
         images = self._dataset.splits[split].images
 
-        def load(number: int) -> Batch:
+        def load(number: int) -> tuple[np.ndarray, np.ndarray]:
             mine = split_over_devices(positions(number))
             cropped = training and self._crop_seed is not None
             found = self._cropped(mine, number) if cropped else images[mine.ravel()]
-            found = found.reshape(*mine.shape, *found.shape[1:])
-            return Batch(cast(jax.Array, mine), cast(jax.Array, found))
+            return mine, found.reshape(*mine.shape, *found.shape[1:])
 
         options = grain.ReadOptions(num_threads=self._workers, prefetch_buffer_size=2 * self._workers)
-        return iter(grain.MapDataset.range(start, stop).map(load).to_iter_dataset(options))
+        for loaded in grain.MapDataset.range(start, stop).map(load).to_iter_dataset(options):
+            yield Batch(*spread(loaded))  # here, not in the workers: the batches ahead stay with the host
 
     def _cropped(self, positions: np.ndarray, number: int) -> np.ndarray:
         """Random parts of the training images at positions [devices, K, B] of the K steps of a call."""

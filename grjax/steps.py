@@ -254,8 +254,20 @@ def replicate(tree: PyTree) -> PyTree:
 
     Without this the first call would see another sharding than the second, and compile twice.
     """
-    mesh = Mesh(np.array(jax.local_devices()), (AXIS,))
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    return jax.device_put(tree, _local(PartitionSpec()))
+
+
+def spread(tree: PyTree) -> PyTree:
+    """Puts arrays with a leading axis over this host's devices there, as `parallelize` takes a batch.
+
+    It would do so itself with arrays of the host, but unseen, and a guard in the tests forbids the train loop
+    all transfers that are not asked for.
+    """
+    return jax.device_put(tree, _local(PartitionSpec(AXIS)))
+
+
+def _local(spec: PartitionSpec) -> NamedSharding:
+    return NamedSharding(Mesh(np.array(jax.local_devices()), (AXIS,)), spec)
 
 
 def split_over_devices(batch: np.ndarray, axis: int = -1) -> np.ndarray:

@@ -20,6 +20,7 @@ from grjax.errors import NonFiniteError, PreemptedError, WorkdirError
 from grjax.evaluate import device_data, measure
 from grjax.experiment import Experiment
 from grjax.metrics import MetricsFile, Row
+from grjax.profile import Profiler
 from grjax.progress import Display
 from grjax.steps import TrainState, parallelize, replicate
 from grjax.stopwatch import Stopwatch
@@ -50,8 +51,9 @@ def train_and_evaluate(
     """
     start_time = time.monotonic() if start_time is None else start_time
     experiment = experiment_lib.create(config)
-    workdir_lib.open_for(config, workdir)
     leader = jax.process_index() == 0
+    profiler = Profiler(config.profile, workdir / "profile", total_steps=experiment.total_steps, write=leader)
+    workdir_lib.open_for(config, workdir)
     display = Display(quiet=quiet or not leader)
     summary = workdir_lib.read_summary(workdir)
     if summary is not None:
@@ -60,7 +62,7 @@ def train_and_evaluate(
         return summary
     lock = workdir_lib.locked(workdir) if leader else contextlib.nullcontext()
     with lock, watch_sigterm() as stop_request:
-        summary = _run(config, workdir, experiment, display, stop_request, start_time)
+        summary = _run(config, workdir, experiment, display, stop_request, profiler, start_time)
     display.say(json.dumps(summary, indent=2))
     return summary
 
@@ -71,6 +73,7 @@ def _run(
     experiment: Experiment,
     display: Display,
     stop_request: StopRequest,
+    profiler: Profiler,
     start_time: float,
 ) -> dict[str, Any]:
     """Restores, trains to the end or until asked to stop, and returns the summary."""
@@ -105,7 +108,7 @@ def _run(
         loss = _check_losses(call, experiment, checkpoints)
         display.step(call.end, loss, stopwatch.live_rate(call.end) * experiment.batch_size)
 
-    with display.live(experiment.total_steps, step):
+    with display.live(experiment.total_steps, step), profiler.closing():
         while True:
             done = step == experiment.total_steps
             stop = stop_request.at(step)
@@ -129,8 +132,13 @@ def _run(
             if done or stop:
                 break
 
+            if profiler.due(step, step + experiment.steps_per_call):
+                jax.block_until_ready(state)
+                stopwatch.pause(step)
+                profiler.switch()
             stopwatch.run(step)
-            state, step_metrics = p_train_step(state, data, next(batches))
+            with jax.profiler.StepTraceAnnotation("train", step_num=step):
+                state, step_metrics = p_train_step(state, data, next(batches))
             step += experiment.steps_per_call
             if stopwatch.seconds_to_first_step is None or on_cpu:
                 # Virtual devices of a CPU may deadlock over several programs with collectives at a time.

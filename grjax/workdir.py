@@ -8,6 +8,7 @@ metrics.jsonl      a row for each evaluation
 predictions/       N.npz: what was predicted for each example at step N, see `grjax.predictions`
 checkpoints/       the latest states
 dynamics.npz       at the end of the run: how each training example was learned, see `grjax.dynamics`
+profile/           traces of the steps that `config.profile` names
 summary.json       the end of the run; a run without it is not finished
 .lock              held while a process trains there
     evaluation_N.json  what `--mode=evaluate` found at step N
@@ -44,6 +45,7 @@ NOT_PART_OF_THE_RUN = (
     "keep_predictions",
     "noise.path",
     "open_set.dir",
+    "profile",
     "tensorboard",
 )
 
