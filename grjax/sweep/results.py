@@ -1,0 +1,66 @@
+"""results.jsonl: a line for each trial that has ended, with its whole config and what it ran on."""
+
+import fcntl
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from grjax.metrics import read_rows, write_whole
+
+Result = dict[str, Any]
+
+
+def read(folder: Path) -> list[Result]:
+    """The results of a sweep so far, by trial number.
+
+    Each is {'trial': number, 'overrides': what the trial sets, 'config': the whole config, 'state':
+    'complete' or 'failed', 'error': of a failed one, else None, 'summary': its summary.json, or None,
+    'workdir': of the run, relative to the folder, 'environment': versions and devices of its last start,
+    'group': number of the group of trials that share its compiled programs}.
+    """
+    return read_rows(folder / "results.jsonl")
+
+
+def add(folder: Path, results: Mapping[int, Result]) -> None:
+    """Adds results, or replaces those of the same trials; safe among several workers on one folder."""
+    with exclusive(folder / ".results.lock"):
+        every = {result["trial"]: result for result in read(folder)} | dict(results)
+        lines = [json.dumps(every[number]) + "\n" for number in sorted(every)]
+        write_whole(folder / "results.jsonl", "".join(lines))
+
+
+def collect(number: int, overrides: Mapping[str, Any], workdir: Path, group: int, error: str | None) -> Result:
+    """The result of a trial, from its run's folder.
+
+    Args:
+      number: of the trial.
+      overrides: of the trial.
+      workdir: its run's folder, 'trials/NNNN' in the sweep's.
+      group: its number.
+      error: that ended it; None: it is complete.
+    """
+    found = {
+        name: json.loads(path.read_text(encoding="utf-8")) if (path := workdir / f"{name}.json").exists() else None
+        for name in ("config", "summary", "environment")
+    }
+    return {
+        "trial": number,
+        "overrides": dict(overrides),
+        "config": found["config"],
+        "state": "complete" if error is None else "failed",
+        "error": error,
+        "summary": found["summary"],
+        "workdir": f"trials/{workdir.name}",
+        "environment": found["environment"][-1] if found["environment"] else None,
+        "group": group,
+    }
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Within it no other process is within it for the same file; waits until that is so."""
+    with open(path, "w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
