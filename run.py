@@ -18,6 +18,7 @@ from grjax.analysis.noise_report import report_noise
 from grjax.analysis.report import write_report
 from grjax.errors import ConfigError, GrjaxError, exit_in_one_line
 from grjax.evaluate import evaluate_checkpoint
+from grjax.sweep import engine
 from grjax.train import train_and_evaluate
 
 DEFAULT_CONFIG = Path(__file__).parent / "configs" / "digits.py"
@@ -31,9 +32,11 @@ CONFIG = config_flags.DEFINE_config_file(
 WORKDIR = flags.DEFINE_string(
     "workdir", "runs/digits", "Folder of the run; a run found there goes on. --mode=report: RUN,RUN,…"
 )
-MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "noise", "report", "audit"], "What to do.")
+MODES = ["train", "sweep", "evaluate", "noise", "report", "audit"]
+MODE = flags.DEFINE_enum("mode", "train", MODES, "What to do.")
 STEP = flags.DEFINE_integer("step", None, "--mode=evaluate: which checkpoint; by default the latest.")
 EXPORT = flags.DEFINE_bool("export", False, "--mode=audit: write the cleaned labels as a file to train on.")
+DRY_RUN = flags.DEFINE_bool("dry_run", False, "--mode=sweep: list the trials, and what is done already.")
 DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of every error.")
 COORDINATOR = flags.DEFINE_string("coordinator", None, "Several hosts: host:port of process 0.")
 NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Several hosts: how many processes.")
@@ -53,6 +56,8 @@ def main(argv: list[str]) -> None:
         raise app.UsageError("--step is for --mode=evaluate")
     if EXPORT.value and MODE.value != "audit":
         raise app.UsageError("--export is for --mode=audit")
+    if DRY_RUN.value and MODE.value != "sweep":
+        raise app.UsageError("--dry_run is for --mode=sweep")
     logging.set_verbosity(logging.ERROR)
     keep_compiled()
     workdir = Path(WORKDIR.value).expanduser()
@@ -68,6 +73,9 @@ def main(argv: list[str]) -> None:
             evaluate_checkpoint(workdir, STEP.value, overrides)
         elif MODE.value == "audit":
             audit_run(workdir, overrides, export=EXPORT.value)
+        elif MODE.value == "sweep":
+            sweep = grjax.config_file.get_sweep(config_flags.get_config_filename(flag))
+            engine.run(sweep.with_overrides(overrides), workdir, dry_run=DRY_RUN.value)
         else:
             file = flag.parser.parse(config_flags.get_config_filename(flag))
             config = grjax.config.resolve(file, grjax.config.unflatten(overrides))

@@ -16,6 +16,7 @@ from grjax.data import from_arrays
 from grjax.errors import ConfigError
 from grjax.experiment import Experiment
 from grjax.metrics import write_npz
+from grjax.progress import Display
 from grjax.steps import TrainState
 from grjax.train import train_and_evaluate
 
@@ -96,7 +97,7 @@ def train_on_arrays(
     numbers = dataset.splits["train"].labels
     arrays = {"images": given, "labels": numbers, "class_names": np.array(dataset.class_names)}
     write_npz(path, {**arrays, "test_images": given[:1], "test_labels": numbers[:1]})
-    train_and_evaluate(run_config, workdir, quiet=True)
+    train_and_evaluate(run_config, workdir, display=Display(quiet=True))
     experiment = experiment_lib.create(run_config)
     checkpoints = Checkpoints(workdir / "checkpoints", run_config.keep_checkpoints)
     state = checkpoints.restore(checkpoints.steps()[-1], like=experiment.init_state())

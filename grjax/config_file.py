@@ -7,11 +7,13 @@ ml_collections sets a key from the command line only in a section that is there:
 import re
 import runpy
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
 from grjax.config import defaults
 from grjax.errors import ConfigError, GrjaxError
+from grjax.sweep.definition import OPTIONS, Sweep
 
 
 class ConfigFileError(GrjaxError):
@@ -30,15 +32,39 @@ def get_config(path: str) -> ConfigDict:
       ConfigFileError: the file does not take that argument.
     """
     file, *argument = path.split(":", 1)
+    functions = runpy.run_path(file)
     try:
-        config: ConfigDict = runpy.run_path(file)["get_config"](*argument)
+        if "get_sweep" in functions and "get_config" not in functions:
+            return _completed(functions["get_sweep"](*argument).base, sweep=OPTIONS)
+        return _completed(functions["get_config"](*argument))
     except ConfigError as error:
         raise ConfigFileError(str(error)) from error
+
+
+def get_sweep(path: str) -> Sweep:
+    """What a file's `get_sweep` returns.
+
+    Args:
+      path: of the file, or of this one and after a colon of the file; after a colon the argument of its
+        `get_sweep`, if it takes one.
+
+    Raises:
+      ConfigError: the file defines no sweep.
+    """
+    file, *argument = path.removeprefix(f"{__file__}:").split(":", 1)
+    functions = runpy.run_path(file)
+    if "get_sweep" not in functions:
+        raise ConfigError(f"--config={file}: has no function get_sweep; --mode=sweep needs one")
+    return functions["get_sweep"](*argument)
+
+
+def _completed(config: ConfigDict, **more: Any) -> ConfigDict:
+    """A config with the default sections that it leaves out, and `more`."""
     sections = {key: value for key, value in defaults().items() if isinstance(value, ConfigDict)}
     # A default of None has no type to set it by; left out, it takes that of the value.
     data = {key: value for key, value in sections["data"].items() if value is not None}
     data |= dict(config.get("data", {}))
-    return ConfigDict({**sections, **config, "data": data})
+    return ConfigDict({**sections, **config, "data": data, **more})
 
 
 def complete(argv: list[str], default: Path) -> list[str]:

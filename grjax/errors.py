@@ -24,10 +24,20 @@ class WorkdirError(GrjaxError, RuntimeError):
     exit_code = 3
 
 
+class BusyError(WorkdirError):
+    """Another process is at work in the workdir."""
+
+
 class NonFiniteError(GrjaxError, ArithmeticError):
     """Training produced NaN or infinity."""
 
     exit_code = 4
+
+
+class SweepFailedError(GrjaxError):
+    """Some trials of a sweep ended in an error; the others are complete."""
+
+    exit_code = 5
 
 
 class PreemptedError(GrjaxError):

@@ -24,8 +24,8 @@ from grjax.steps import (
     EvalStep,
     TrainState,
     TrainStep,
-    init_state,
     make_eval_step,
+    make_init,
     make_train_step,
 )
 from grjax.training_data import corrupted_data
@@ -75,14 +75,16 @@ class Experiment:
 
     def init_state(self) -> TrainState:
         """The state before the first step."""
-        return init_state(
+        return self.init()(self.init_seed, self.noise.labels)
+
+    def init(self) -> Callable[[int, np.ndarray], TrainState]:
+        """The function (seed, noisy labels [N]) -> state before the first step."""
+        return make_init(
             self.model,
             self.loss,
             self.optimizer,
             self.image_shape,
-            self.noise.labels,
             self.dataset.num_classes,
-            self.init_seed,
             self.pretrain,
             self.dynamics,
         )
@@ -117,8 +119,8 @@ _SUPPLIED = {
 _WEIGHTS = ("pretrained", "pretrained_head")
 
 
-def create(config: ConfigDict, *, training: bool = True) -> Experiment:
-    """Builds the parts of a run; whatever is wrong with the config shows here, before training.
+def check(config: ConfigDict, *, training: bool = True) -> None:
+    """Checks what of a config needs neither data nor shapes: names, options and their ranges.
 
     Args:
       config: from `grjax.config.resolve`.
@@ -137,17 +139,39 @@ def create(config: ConfigDict, *, training: bool = True) -> Experiment:
                 f"{key}: {config[key]} is not divisible by the {jax.device_count()} devices; "
                 f"take a multiple of {jax.device_count()}"
             )
-    # Names and options first: an error in them need not wait for the data. The lengths that a loss may need
-    # are not known yet; these are long enough for everything.
+    # The lengths that a loss may need are not known yet; these are long enough for everything.
     create_loss(config.loss, steps_per_epoch=10**6, total_steps=10**12)
+    optimizers.create(**config.optimizer, schedule=lambda step: 1.0)
+    noise.create(**config.noise)
+    _check_views(config, mixing.create(config.data.mixing))
+
+
+def create(
+    config: ConfigDict,
+    *,
+    training: bool = True,
+    dataset: data.Dataset | None = None,
+    check_shapes: bool = True,
+) -> Experiment:
+    """Builds the parts of a run; whatever is wrong with the config shows here, before training.
+
+    Args:
+      config: from `grjax.config.resolve`.
+      training: whether the batch size of training must fit the devices.
+      dataset: what `data.load` gives for this config, where it is loaded already.
+      check_shapes: whether to look for options of model and loss that do not fit the data.
+
+    Raises:
+      ConfigError: see the parts.
+    """
+    check(config, training=training)  # an error in names and options need not wait for the data
     chosen = tuple(config.data.augmentation)
     augmentation = augment.create(augment.defaults(config.data.name) if chosen == ("default",) else chosen)
     mix = mixing.create(config.data.mixing)
-    _check_views(config, mix)
     pretrain = import_torch.loader(**{key: config.model[key] for key in _WEIGHTS if key in config.model})
     model_options = {key: value for key, value in config.model.items() if key not in _WEIGHTS}
 
-    dataset, noisy = corrupted_data(config)
+    dataset, noisy = corrupted_data(config, dataset)
     train = dataset.splits["train"]
     if config.data.augmentation and train.images.dtype != np.uint8:
         raise ConfigError(
@@ -200,18 +224,23 @@ def create(config: ConfigDict, *, training: bool = True) -> Experiment:
         ),
         dynamics=config.dynamics,
     )
-    # Shapes alone: what the model and the loss find wrong with their options shows without computing.
+    if check_shapes:
+        _check_shapes(experiment, create_loss(config.loss, per_epoch, total_steps))
+    return experiment
+
+
+def _check_shapes(experiment: Experiment, loss: losses.TrainingLoss) -> None:
+    """Shapes alone: what model and loss find wrong with their options shows without computing."""
     jax.eval_shape(experiment.init_state)
     try:
-        logits = jax.ShapeDtypeStruct((config.batch_size, dataset.num_classes), np.float32)
-        labels = jax.ShapeDtypeStruct((config.batch_size,), np.int32)
+        num_classes = experiment.dataset.num_classes
+        logits = jax.ShapeDtypeStruct((experiment.batch_size, num_classes), np.float32)
+        labels = jax.ShapeDtypeStruct((experiment.batch_size,), np.int32)
         step = jax.ShapeDtypeStruct((), np.int32)
-        loss = create_loss(config.loss, per_epoch, total_steps)
-        memory = jax.eval_shape(lambda labels: loss.init(labels, dataset.num_classes), labels)
+        memory = jax.eval_shape(lambda labels: loss.init(labels, num_classes), labels)
         jax.eval_shape(loss.apply, logits, labels, memory, step)
     except ValueError as error:
         raise ConfigError(f"loss: {error}") from error
-    return experiment
 
 
 def create_loss(

@@ -36,6 +36,8 @@ _RANGES = {
 
 def _check_ranges(kind: str, options: Mapping[str, Any]) -> None:
     for key, (low, high) in _RANGES.items():
+        if isinstance(options.get(key), jax.core.Tracer):
+            continue  # has no value yet; who traces has checked it
         if key in options and not low <= options[key] < high:
             raise ConfigError(f"{kind}.{key}: must be in [{low}, {high}), got {options[key]}")
 

@@ -11,6 +11,7 @@ import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
+import jax
 from jax.typing import ArrayLike
 
 from grjax.errors import ConfigError
@@ -87,6 +88,8 @@ def _fits(value: Any, hint: Any) -> bool:
         if isinstance(value, list | tuple):
             return all(_fits(element, ArrayLike) for element in value)
         return not isinstance(value, str | bool | None | Mapping)
+    if hint is float and isinstance(value, jax.Array):
+        return value.ndim == 0  # traced, it may be any number
     if hint in _SIMPLE:
         return isinstance(value, _SIMPLE[hint][0]) and (hint is bool or not isinstance(value, bool))
     if typing.get_origin(hint) is typing.Literal:

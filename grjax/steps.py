@@ -70,27 +70,25 @@ TrainStep = Callable[[TrainState, DeviceData, Batch], tuple[TrainState, dict[str
 EvalStep = Callable[[TrainState, DeviceData, tuple[Batch, jax.Array]], dict[str, jax.Array]]
 
 
-def init_state(
+def make_init(
     model: nn.Module,
     loss: TrainingLoss,
     optimizer: optax.GradientTransformation,
     image_shape: tuple[int, ...],
-    labels: np.ndarray,
     num_classes: int,
-    seed: int,
     pretrain: Callable[[PyTree], PyTree] = lambda variables: variables,
     with_dynamics: bool = False,
-) -> TrainState:
-    """The state before the first step.
+) -> Callable[[int, np.ndarray], TrainState]:
+    """The beginning of a run: (seed of the parameters, noisy training labels int32 [N]) -> state.
+
+    It compiles once, whatever the seed and the labels are.
 
     Args:
-      model: initialised with `seed`.
+      model: whose parameters are drawn.
       loss: whose memory begins.
       optimizer: whose state begins.
       image_shape: of an example.
-      labels: the noisy ones of the training split, int32 [N].
       num_classes: C.
-      seed: of the parameters.
       pretrain: replaces the fresh variables of the model, or some of them.
       with_dynamics: collect training dynamics, see `grjax.dynamics`.
     """
@@ -111,7 +109,7 @@ def init_state(
             dynamics=dynamics.init(len(labels)) if with_dynamics else (),
         )
 
-    return init(pretrain(fresh(jax.random.key(seed))), labels)
+    return lambda seed, labels: init(pretrain(fresh(jax.random.key(seed))), labels)
 
 
 def make_train_step(

@@ -1,9 +1,11 @@
 """Training: the loop. Read this after `run.py`; `grjax/steps.py` is what it calls on the devices."""
 
 import contextlib
+import dataclasses
 import json
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,12 +24,45 @@ from grjax.experiment import Experiment
 from grjax.metrics import MetricsFile, Row
 from grjax.profile import Profiler
 from grjax.progress import Display
-from grjax.steps import TrainState, parallelize, replicate
+from grjax.steps import PyTree, TrainState, parallelize, replicate
 from grjax.stopwatch import Stopwatch
 
 
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """An experiment with the programs that run it; trials of a sweep share theirs (`grjax.sweep.programs`)."""
+
+    experiment: Experiment
+    init_state: Callable[[], TrainState]
+    data: Callable[[], PyTree]  # what both steps take beside the state and a batch, on the devices
+    p_train_step: Callable[..., Any]
+    p_eval_step: Callable[..., Any]
+
+
+def prepare(config: ConfigDict) -> Prepared:
+    """The experiment of a config, with programs of its own.
+
+    Raises:
+      ConfigError: the config asks for something impossible.
+    """
+    experiment = experiment_lib.create(config)
+    return Prepared(
+        experiment,
+        experiment.init_state,
+        lambda: device_data(experiment),
+        parallelize(experiment.train_step(), donate_state=True),
+        parallelize(experiment.eval_step()),
+    )
+
+
 def train_and_evaluate(
-    config: ConfigDict, workdir: Path, start_time: float | None = None, *, quiet: bool = False
+    config: ConfigDict,
+    workdir: Path,
+    start_time: float | None = None,
+    *,
+    prepared: Prepared | None = None,
+    display: Display | None = None,
+    on_row: Callable[[Row], None] | None = None,
 ) -> dict[str, Any]:
     """Trains the experiment of a config, or goes on with it where it was stopped.
 
@@ -38,7 +73,9 @@ def train_and_evaluate(
       config: from `grjax.config.resolve`.
       workdir: the run's folder; `grjax.workdir` says what is written there.
       start_time: `time.monotonic()` when the process began, for the times in the summary; None: now.
-      quiet: print nothing.
+      prepared: of this config; None: it is prepared here.
+      display: what a person sees; None: a line for each evaluation.
+      on_row: called with each new row of metrics.jsonl; what it raises ends the run.
 
     Returns:
       What summary.json holds.
@@ -50,19 +87,26 @@ def train_and_evaluate(
       PreemptedError: SIGTERM came; the state is saved.
     """
     start_time = time.monotonic() if start_time is None else start_time
-    experiment = experiment_lib.create(config)
+    prepared = prepared or prepare(config)
+    experiment = prepared.experiment
     leader = jax.process_index() == 0
     profiler = Profiler(config.profile, workdir / "profile", total_steps=experiment.total_steps, write=leader)
     workdir_lib.open_for(config, workdir)
-    display = Display(quiet=quiet or not leader)
+    display = display or Display(quiet=not leader)
     summary = workdir_lib.read_summary(workdir)
     if summary is not None:
         experiment.noise.check_equals(workdir / "noise.npz")
         display.say(f"{workdir}: the run is finished, at step {summary['num_steps']}; nothing to do")
         return summary
     lock = workdir_lib.locked(workdir) if leader else contextlib.nullcontext()
-    with lock, watch_sigterm() as stop_request:
-        summary = _run(config, workdir, experiment, display, stop_request, profiler, start_time)
+    with (
+        lock,
+        watch_sigterm() as stop_request,
+        contextlib.closing(Checkpoints(workdir / "checkpoints", config.keep_checkpoints)) as checkpoints,
+    ):
+        summary = _run(
+            config, workdir, prepared, checkpoints, display, stop_request, profiler, start_time, on_row
+        )
     display.say(json.dumps(summary, indent=2))
     return summary
 
@@ -70,17 +114,18 @@ def train_and_evaluate(
 def _run(
     config: ConfigDict,
     workdir: Path,
-    experiment: Experiment,
+    prepared: Prepared,
+    checkpoints: Checkpoints,
     display: Display,
     stop_request: StopRequest,
     profiler: Profiler,
     start_time: float,
+    on_row: Callable[[Row], None] | None,
 ) -> dict[str, Any]:
     """Restores, trains to the end or until asked to stop, and returns the summary."""
-    leader = jax.process_index() == 0
+    leader, experiment = jax.process_index() == 0, prepared.experiment
     # The latest checkpoint is the run; without one it begins at step 0.
-    checkpoints = Checkpoints(workdir / "checkpoints", config.keep_checkpoints)
-    state = experiment.init_state()
+    state = prepared.init_state()
     step, state = checkpoints.restore_latest(like=state) or (0, state)
     workdir_lib.keep_noise(experiment.noise, workdir, new=step == 0, write=leader)
     metrics_file = MetricsFile(workdir, step, tensorboard=config.tensorboard, write=leader)
@@ -92,9 +137,7 @@ def _run(
         workdir_lib.record_start(workdir, step)
     display.say(_description(experiment, workdir, step))
 
-    state, data = replicate(state), device_data(experiment)
-    p_train_step = parallelize(experiment.train_step(), donate_state=True)
-    p_eval_step = parallelize(experiment.eval_step())
+    state, data = replicate(state), prepared.data()
     batches = experiment.train_batches(step)
 
     # The order within the loop is fixed:
@@ -121,12 +164,14 @@ def _run(
                 stopwatch.pause(step)
                 _check_state(step, state, experiment, checkpoints)
             if evaluate_due and not metrics_file.has(step):
-                measured, predicted = measure(p_eval_step, state, data, experiment)
+                measured, predicted = measure(prepared.p_eval_step, state, data, experiment)
                 if leader and config.keep_predictions:  # before the row, which says that all is there
                     labels = {name: split.labels for name, split in experiment.dataset.splits.items()}
                     predictions.keep(workdir, step, predicted, labels, experiment.dataset.num_classes)
-                metrics_file.write(_row(step, measured, experiment, stopwatch))
+                metrics_file.write(make_row(step, measured, experiment, stopwatch))
                 display.row(metrics_file.rows[-1])
+                if on_row is not None:
+                    on_row(metrics_file.rows[-1])
             if save_due and step not in checkpoints.steps():
                 checkpoints.save(step, state)
             if done or stop:
@@ -138,7 +183,7 @@ def _run(
                 profiler.switch()
             stopwatch.run(step)
             with jax.profiler.StepTraceAnnotation("train", step_num=step):
-                state, step_metrics = p_train_step(state, data, next(batches))
+                state, step_metrics = prepared.p_train_step(state, data, next(batches))
             step += experiment.steps_per_call
             if stopwatch.seconds_to_first_step is None or on_cpu:
                 # Virtual devices of a CPU may deadlock over several programs with collectives at a time.
@@ -148,10 +193,10 @@ def _run(
             if pending is not None:
                 look_at(pending)
             pending = StepMetrics(step, step_metrics)
-    checkpoints.close()
+    checkpoints.wait()
     if not done:
         raise PreemptedError(f"SIGTERM: saved at step {step} in {workdir}; start the same command to go on")
-    summary = _summary(metrics_file.rows, experiment, stopwatch)
+    summary = make_summary(metrics_file.rows, experiment, stopwatch)
     if leader:
         dynamics.save(workdir, state.dynamics, experiment.noise.ids)
         metrics.write_whole(workdir / "summary.json", json.dumps(summary, indent=2) + "\n")
@@ -211,7 +256,7 @@ def _description(experiment: Experiment, workdir: Path, step: int) -> str:
     )
 
 
-def _row(step: int, measured: Row, experiment: Experiment, stopwatch: Stopwatch) -> Row:
+def make_row(step: int, measured: Row, experiment: Experiment, stopwatch: Stopwatch) -> Row:
     """A row of metrics.jsonl."""
     rate = stopwatch.lap()
     return {
@@ -224,7 +269,7 @@ def _row(step: int, measured: Row, experiment: Experiment, stopwatch: Stopwatch)
     }
 
 
-def _summary(rows: list[Row], experiment: Experiment, stopwatch: Stopwatch) -> dict[str, Any]:
+def make_summary(rows: list[Row], experiment: Experiment, stopwatch: Stopwatch) -> dict[str, Any]:
     """The end of a run. The last evaluation is its result; 'best' is chosen on the data it is measured on."""
     last, summary = rows[-1], {}
     rates = [row["examples_per_second"] for row in rows if row["examples_per_second"] is not None]

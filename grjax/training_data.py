@@ -12,12 +12,35 @@ from grjax.noise import imbalance, open_set
 from grjax.registry import check_options
 
 
-def corrupted_data(config: ConfigDict) -> tuple[data.Dataset, noise.NoisyLabels]:
+def load(config: ConfigDict) -> data.Dataset:
+    """The data set of a config, as it is before anything is left out, corrupted or replaced.
+
+    Raises:
+      ConfigError: see `data.load`.
+    """
+    return data.load(
+        config.data.name,
+        dir=config.data.dir,
+        image_size=config.data.image_size,
+        test_fraction=config.data.test_fraction,
+        test_seed=config.data.test_seed,
+        validation_fraction=config.data.validation_fraction,
+        validation_seed=config.data.validation_seed,
+    )
+
+
+def corrupted_data(
+    config: ConfigDict, dataset: data.Dataset | None = None
+) -> tuple[data.Dataset, noise.NoisyLabels]:
     """The data set of a config and the labels that its training split is given.
 
     First some training examples are left out (`config.imbalance`), then labels are corrupted
     (`config.noise`), then images are replaced by those of another data set (`config.open_set`); noise that
     depends on the image sees the original one. Other splits stay as they are.
+
+    Args:
+      config: of the run.
+      dataset: what `load` gives for it, where it is loaded already.
 
     Raises:
       ConfigError: see the parts.
@@ -39,15 +62,7 @@ def corrupted_data(config: ConfigDict) -> tuple[data.Dataset, noise.NoisyLabels]
             f"open_set.{next(iter(replacing))}: needs open_set.name, the data set of the images"
         )
 
-    dataset = data.load(
-        config.data.name,
-        dir=config.data.dir,
-        image_size=config.data.image_size,
-        test_fraction=config.data.test_fraction,
-        test_seed=config.data.test_seed,
-        validation_fraction=config.data.validation_fraction,
-        validation_seed=config.data.validation_seed,
-    )
+    dataset = load(config) if dataset is None else dataset
     train = dataset.splits["train"]
     all_ids, validation_sha256 = train.ids, None
     if config.data.validation_fraction > 0:

@@ -32,7 +32,7 @@ import jax
 from ml_collections import ConfigDict
 
 from grjax import config as config_lib
-from grjax.errors import WorkdirError
+from grjax.errors import BusyError, WorkdirError
 from grjax.metrics import write_whole
 from grjax.noise import NoisyLabels
 
@@ -66,7 +66,7 @@ def open_for(config: ConfigDict, workdir: Path) -> None:
     mine = json.loads(_as_json(config))
     if (workdir / "config.json").exists():
         theirs = read_config(workdir).to_dict()
-        differing = _difference(theirs, mine)
+        differing = difference(theirs, mine)
         if differing:
             raise WorkdirError(
                 f"--workdir={workdir}: holds a run of another config ({'; '.join(differing)}); "
@@ -119,13 +119,13 @@ def locked(workdir: Path) -> Iterator[None]:
     """Within it, no other process trains in the folder; the lock goes with the process, however it ends.
 
     Raises:
-      WorkdirError: another process is training there.
+      BusyError: another process is training there.
     """
     with open(workdir / ".lock", "w", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise WorkdirError(f"--workdir={workdir}: another process is training there") from error
+            raise BusyError(f"--workdir={workdir}: another process is training there") from error
         yield
 
 
@@ -175,7 +175,7 @@ def _as_json(config: ConfigDict) -> str:
     return json.dumps(config.to_dict(), indent=2, sort_keys=True) + "\n"
 
 
-def _difference(theirs: dict[str, Any], mine: dict[str, Any]) -> list[str]:
+def difference(theirs: dict[str, Any], mine: dict[str, Any]) -> list[str]:
     """Which keys differ, as 'loss.beta: 8.0 there, 12.0 here'."""
     there, here = config_lib.flatten(theirs), config_lib.flatten(mine)
     return [

@@ -7,10 +7,12 @@ hyper-parameters to a `TrainingLoss` in `_WITH_MEMORY`.
 
 import functools
 import inspect
+import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+from jax.typing import ArrayLike
 
 from grjax.emphasis import Combined, Emphasis, PowerExponential
 from grjax.errors import ConfigError
@@ -77,6 +79,7 @@ __all__ = [
     "amse",
     "anl_ce",
     "anl_fl",
+    "array_hyperparameters",
     "aul",
     "backward_correction",
     "bi_tempered",
@@ -202,6 +205,20 @@ def names_with_memory() -> list[str]:
 def names_of_p_alone() -> list[str]:
     """The registered losses that depend on p alone whatever C is: those of `emphasis`."""
     return sorted(_EMPHASES)
+
+
+def array_hyperparameters(name: str) -> dict[str, Any]:
+    """The hyper-parameters of a registered loss that may be arrays, and so traced, with their defaults.
+
+    Those without a default are given `inspect.Parameter.empty`.
+    """
+    loss = lookup("loss.name", _ALL, name)
+    hints = typing.get_type_hints(loss)
+    return {
+        key: parameter.default
+        for key, parameter in inspect.signature(loss).parameters.items()
+        if hints[key] == ArrayLike and key not in ("logits", "labels")
+    }
 
 
 def create(name: str, *, axis_name: str | None = None, **hyperparameters: Any) -> Loss:

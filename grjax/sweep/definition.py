@@ -12,8 +12,14 @@ from grjax.errors import ConfigError
 
 Execution = Literal["auto", "one_by_one", "vmapped", "spread"]
 
-# Keys of the command line, `--config.sweep.KEY`, with their types; how a sweep is run is no part of what it is.
-OPTIONS = {"execution": str, "chunk": int, "storage": str, "heartbeat_seconds": int, "retry_failed": bool}
+# What of a sweep the command line sets, as --config.sweep.KEY: how it is run, not what it is.
+OPTIONS = {
+    "execution": "auto",
+    "chunk": 4,
+    "storage": "",
+    "heartbeat_seconds": 60,
+    "retry_failed": False,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +82,9 @@ class Sweep:
         shared = {key: value for key, value in overrides.items() if not key.startswith(prefix)}
         for key in shared:
             if any(key in overrides for overrides in self.trials):
-                raise ConfigError(f"{key}: is set by the trials of the sweep, it cannot be set for all of them")
+                raise ConfigError(
+                    f"{key}: is set by the trials of the sweep, it cannot be set for all of them"
+                )
         base = config_lib.resolve(self.base, config_lib.unflatten(shared)) if shared else self.base
         return dataclasses.replace(self, base=base, **own)
 

@@ -31,7 +31,9 @@ def add(folder: Path, results: Mapping[int, Result]) -> None:
         write_whole(folder / "results.jsonl", "".join(lines))
 
 
-def collect(number: int, overrides: Mapping[str, Any], workdir: Path, group: int, error: str | None) -> Result:
+def collect(
+    number: int, overrides: Mapping[str, Any], workdir: Path, group: int, error: str | None
+) -> Result:
     """The result of a trial, from its run's folder.
 
     Args:
@@ -42,7 +44,9 @@ def collect(number: int, overrides: Mapping[str, Any], workdir: Path, group: int
       error: that ended it; None: it is complete.
     """
     found = {
-        name: json.loads(path.read_text(encoding="utf-8")) if (path := workdir / f"{name}.json").exists() else None
+        name: json.loads(path.read_text(encoding="utf-8"))
+        if (path := workdir / f"{name}.json").exists()
+        else None
         for name in ("config", "summary", "environment")
     }
     return {

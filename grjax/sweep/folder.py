@@ -1,0 +1,67 @@
+"""The folder of a sweep: whose it is.
+
+sweep.json      its definition, and a name of its own
+study.sqlite    Optuna's storage of its trials, or study.journal, or a database elsewhere
+trials/NNNN/    an ordinary run for each trial, see `grjax.workdir`
+results.jsonl   a line for each trial that has ended, see `grjax.sweep.results`
+.workers/       a locked file for each worker
+"""
+
+import json
+import uuid
+from pathlib import Path
+
+from grjax.errors import WorkdirError
+from grjax.metrics import write_whole
+from grjax.sweep.definition import Sweep, describe
+from grjax.sweep.results import exclusive
+from grjax.workdir import difference
+
+
+def open_for(sweep: Sweep, folder: Path) -> str:
+    """Makes the folder the sweep's own, or checks that it is; returns the sweep's name.
+
+    Raises:
+      WorkdirError: it cannot be written, or holds another sweep or a run.
+    """
+    try:
+        (folder / "trials").mkdir(parents=True, exist_ok=True)
+        with exclusive(folder / ".queue.lock"):
+            check(sweep, folder)
+            path = folder / "sweep.json"
+            if not path.exists():
+                name = f"{folder.absolute().name}-{uuid.uuid4().hex[:8]}"
+                write_whole(path, json.dumps({"name": name, **sweep.as_json()}, indent=1) + "\n")
+            return json.loads(path.read_text(encoding="utf-8"))["name"]
+    except OSError as error:
+        raise WorkdirError(f"--workdir={folder}: cannot be written: {error.strerror}") from error
+
+
+def check(sweep: Sweep, folder: Path) -> None:
+    """Checks that a folder holds no other sweep, nor a run.
+
+    Raises:
+      WorkdirError: it does.
+    """
+    if (folder / "config.json").exists():
+        raise WorkdirError(f"--workdir={folder}: holds a run; a sweep needs a folder of its own")
+    if not (folder / "sweep.json").exists():
+        return
+    theirs, mine = json.loads((folder / "sweep.json").read_text(encoding="utf-8")), sweep.as_json()
+    differing = difference(theirs["base"], mine["base"])
+    if len(theirs["trials"]) != len(mine["trials"]):
+        differing.append(f"trials: {len(theirs['trials'])} there, {len(mine['trials'])} here")
+    for number, (there, here) in enumerate(zip(theirs["trials"], mine["trials"], strict=False)):
+        if there != here:
+            differing.append(f"trial {number}: {describe(there)} there, {describe(here)} here")
+            break
+    if differing:
+        raise WorkdirError(
+            f"--workdir={folder}: holds another sweep ({'; '.join(differing)}); take another --workdir, start "
+            "that sweep again as it was, or delete the folder"
+        )
+
+
+def workdir_of(folder: Path, number: int) -> Path:
+    """The folder of a trial's run."""
+    return folder / "trials" / f"{number:04d}"
