@@ -66,16 +66,22 @@ def measure(
     p_eval_step: Callable[..., Any], state: TrainState, data: DeviceData, experiment: Experiment
 ) -> tuple[Row, dict[str, Predictions]]:
     """All metrics of a state, and the predictions they come from, by split."""
-    row: Row = {}
     predictions: dict[str, Predictions] = {}
     for name, split in experiment.dataset.splits.items():
         labels = experiment.noise.labels if name == "train" else split.labels
         predictions[name] = predict(
             p_eval_step, state, data, experiment.feed, name, labels, experiment.eval_batch_size
         )
+    return measured_row(experiment, predictions), predictions
+
+
+def measured_row(experiment: Experiment, predictions: Mapping[str, Predictions]) -> Row:
+    """All metrics of the predictions for every split."""
+    row: Row = {}
+    for name, split in experiment.dataset.splits.items():
         if name != "train":
             row |= metrics.clean_metrics(name, predictions[name], split.labels)
-    return row | metrics.train_metrics(predictions["train"], experiment.noise), predictions
+    return row | metrics.train_metrics(predictions["train"], experiment.noise)
 
 
 def device_data(experiment: Experiment) -> DeviceData:

@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 import optax
+from jax.typing import ArrayLike
 from ml_collections import ConfigDict
 
 from grjax import config as config_lib
@@ -77,7 +78,7 @@ class Experiment:
         """The state before the first step."""
         return self.init()(self.init_seed, self.noise.labels)
 
-    def init(self) -> Callable[[int, np.ndarray], TrainState]:
+    def init(self) -> Callable[[ArrayLike, np.ndarray], TrainState]:
         """The function (seed, noisy labels [N]) -> state before the first step."""
         return make_init(
             self.model,

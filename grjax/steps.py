@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.typing import ArrayLike
 
 from grjax import dynamics
 from grjax.data.augment import BatchAugmentation, center_crop
@@ -78,7 +79,7 @@ def make_init(
     num_classes: int,
     pretrain: Callable[[PyTree], PyTree] = lambda variables: variables,
     with_dynamics: bool = False,
-) -> Callable[[int, np.ndarray], TrainState]:
+) -> Callable[[ArrayLike, np.ndarray], TrainState]:
     """The beginning of a run: (seed of the parameters, noisy training labels int32 [N]) -> state.
 
     It compiles once, whatever the seed and the labels are.

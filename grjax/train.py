@@ -30,7 +30,7 @@ from grjax.stopwatch import Stopwatch
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """An experiment with the programs that run it; trials of a sweep share theirs (`grjax.sweep.programs`)."""
+    """An experiment with the programs that run it; trials of a sweep share theirs, `grjax.sweep.programs`."""
 
     experiment: Experiment
     init_state: Callable[[], TrainState]
@@ -217,23 +217,25 @@ def _check_losses(call: StepMetrics, experiment: Experiment, checkpoints: Checkp
     if bad.size:
         step = call.end - len(losses) + int(bad[0])
         what = f"the loss is {losses[bad[0]]} at step {step}"
-        raise _non_finite(what, step, experiment, checkpoints)
+        raise non_finite(what, step, experiment, checkpoints)
     return float(losses[-1])
 
 
 def _check_state(step: int, state: TrainState, experiment: Experiment, checkpoints: Checkpoints) -> None:
     """Raises `NonFiniteError` rather than measure a poisoned state, or save it as the latest checkpoint."""
-    if not _all_finite(state):
+    if not all_finite(state):
         what = f"the parameters are not finite after {step} steps"
-        raise _non_finite(what, max(step - 1, 0), experiment, checkpoints)
+        raise non_finite(what, max(step - 1, 0), experiment, checkpoints)
 
 
 @jax.jit
-def _all_finite(state: TrainState) -> jax.Array:
+def all_finite(state: TrainState) -> jax.Array:
+    """Bool [], whether no number of the state is NaN or infinite."""
     return jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state)]).all()
 
 
-def _non_finite(what: str, step: int, experiment: Experiment, checkpoints: Checkpoints) -> NonFiniteError:
+def non_finite(what: str, step: int, experiment: Experiment, checkpoints: Checkpoints) -> NonFiniteError:
+    """The error that ends a run in which something is not finite, at or after `step`."""
     checkpoints.wait()
     steps = checkpoints.steps()
     good = f"step {steps[-1]}" if steps else "none yet"

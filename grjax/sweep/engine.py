@@ -1,9 +1,8 @@
 """`--mode=sweep`: runs the trials of a sweep, alone or as one of several workers on the same folder."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 from ml_collections import ConfigDict
@@ -11,9 +10,11 @@ from ml_collections import ConfigDict
 from grjax.checkpoints import StopRequest, watch_sigterm
 from grjax.errors import BusyError, ConfigError, PreemptedError, SweepFailedError, require
 from grjax.progress import Display
+from grjax.sweep import chunk, results
 from grjax.sweep import folder as folder_lib
-from grjax.sweep import results
+from grjax.sweep.chunk import Outcome
 from grjax.sweep.definition import Sweep, describe
+from grjax.sweep.mapping import Mapping, Spread, Vmapped
 from grjax.sweep.programs import Group, Shared
 from grjax.sweep.progress import SweepDisplay
 from grjax.sweep.results import Result
@@ -76,6 +77,7 @@ class _Worker:
         self._groups, self._shared = groups, shared
         self._queue = Queue(folder, sweep, folder_lib.open_for(sweep, folder))
         self._display = SweepDisplay(len(configs))
+        self._mapping = _mapping(sweep)
 
     def work(self) -> None:
         """Until every trial has ended, or SIGTERM comes."""
@@ -89,7 +91,7 @@ class _Worker:
                     time.sleep(1)  # other workers have the rest; one of them may crash
                     self._queue.fill()
                     continue
-                self._run(numbers)
+                self._run(numbers, stop_request)
                 ran += len(numbers)
                 self._queue.fill()
             states = self._queue.states()
@@ -105,48 +107,68 @@ class _Worker:
         return set(states.values()) <= {"complete", "failed"}
 
     def _claim(self) -> list[int]:
-        return self._queue.claim(1, together=lambda one, other: self._groups[one] is self._groups[other])
+        """Takes as many trials as run at once: those that have begun are finished one by one."""
 
-    def _run(self, numbers: list[int]) -> None:
-        """Runs claimed trials to their ends."""
-        for number in numbers:
-            config = self._configs[number]
-            self._ended(
-                number,
-                lambda: train_and_evaluate(
-                    config,
-                    folder_lib.workdir_of(self._folder, number),
-                    prepared=self._shared.prepare(config),
-                    display=Display(quiet=True),
-                ),
+        def together(one: int, other: int) -> bool:
+            return (
+                self._groups[one] is self._groups[other] and not self._begun(one) and not self._begun(other)
             )
 
-    def _ended(self, number: int, run: Callable[[], dict[str, Any]]) -> None:
-        """Runs a trial and records how it ended."""
+        return self._queue.claim(self._mapping.size if self._mapping else 1, together)
+
+    def _begun(self, number: int) -> bool:
+        return (folder_lib.workdir_of(self._folder, number) / "metrics.jsonl").exists()
+
+    def _run(self, numbers: list[int], stop_request: StopRequest) -> None:
+        """Runs claimed trials to their ends, and records how they ended."""
         try:
-            summary = run()
-        except BusyError:  # its worker was taken for crashed and is not
-            self._queue.give_back([number])
+            outcomes = self._outcomes(numbers, stop_request)
+        except BusyError:  # a worker was taken for crashed and is not
+            self._queue.give_back(numbers)
             time.sleep(1)
+            return
         except (PreemptedError, KeyboardInterrupt):
-            self._queue.give_back([number])
+            self._queue.give_back(numbers)
             raise
         except Exception as error:  # of whatever kind: the other trials go on
-            text = f"{type(error).__name__}: {' '.join(str(error).split())}"[:2000]
-            self._record(number, text)
-            self._queue.fail(number, text)
-            self._display.ended(self._queue.states(), number, self._sweep.trials[number], text)
-        else:
-            self._record(number, None)
-            value = next(summary[key] for key in _VALUES if key in summary)
-            self._queue.complete(number, value)
-            text = f"test accuracy {summary['test_accuracy_last']:.4f}, {summary['wall_seconds']:.1f} s"
-            self._display.ended(self._queue.states(), number, self._sweep.trials[number], text)
+            if len(numbers) > 1:  # one of them, or too much for the memory: find out one by one
+                for number in numbers:
+                    self._run([number], stop_request)
+                return
+            outcomes = [error]
+        for number, outcome in zip(numbers, outcomes, strict=True):
+            self._record(number, outcome)
 
-    def _record(self, number: int, error: str | None) -> None:
-        workdir = folder_lib.workdir_of(self._folder, number)
+    def _outcomes(self, numbers: list[int], stop_request: StopRequest) -> Sequence[Outcome]:
+        configs = [self._configs[number] for number in numbers]
+        workdirs = [folder_lib.workdir_of(self._folder, number) for number in numbers]
+        if self._mapping is not None and not self._begun(numbers[0]):
+            return chunk.run(configs, workdirs, self._shared, self._mapping, stop_request)
+        [config], [workdir] = configs, workdirs
+        prepared, display = self._shared.prepare(config), Display(quiet=True)
+        return [train_and_evaluate(config, workdir, prepared=prepared, display=display)]
+
+    def _record(self, number: int, outcome: Outcome) -> None:
+        """A line in results.jsonl, then an end in the queue; killed in between, it ends the same again."""
+        failed = isinstance(outcome, Exception)
+        error = f"{type(outcome).__name__}: {' '.join(str(outcome).split())}"[:2000] if failed else None
         overrides, group = self._sweep.trials[number], self._groups[number].number
+        workdir = folder_lib.workdir_of(self._folder, number)
         results.add(self._folder, {number: results.collect(number, overrides, workdir, group, error)})
+        if isinstance(outcome, Exception):
+            self._queue.fail(number, str(error))
+            text = str(error)
+        else:
+            self._queue.complete(number, next(outcome[key] for key in _VALUES if key in outcome))
+            text = f"test accuracy {outcome['test_accuracy_last']:.4f}, {outcome['wall_seconds']:.1f} s"
+        self._display.ended(self._queue.states(), number, overrides, text)
+
+
+def _mapping(sweep: Sweep) -> Mapping | None:
+    """How trials run at once; None: one by one."""
+    if sweep.execution == "vmapped":
+        return Vmapped(sweep.chunk)
+    return Spread() if sweep.execution == "spread" else None  # 'auto' is one by one: see docs/sweep.md
 
 
 # The accuracy that Optuna is told, in the order of preference.
@@ -173,8 +195,10 @@ def _describe(sweep: Sweep, folder: Path, groups: list[Group]) -> None:
     if folder.exists():
         folder_lib.check(sweep, folder)
     ended = {result["trial"]: result["state"] for result in results.read(folder)}
-    print(f"{len(groups)} trials in {folder}, {len(set(groups))} compilations of the train step")
-    print(f"steps: {sum(group.experiment.total_steps for group in groups):,}")
+    steps = sum(group.experiment.total_steps for group in groups)
+    print(
+        f"{folder}: {len(groups)} trials of {steps:,} steps in all; groups, each compiled once: {len(set(groups))}"
+    )
     for group in dict.fromkeys(groups):
         members = [number for number, other in enumerate(groups) if other is group]
         steps = group.experiment.total_steps

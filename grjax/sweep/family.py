@@ -43,10 +43,12 @@ class Member:
         return jnp.where(jnp.asarray(self.integral) > 0, log_integral(weight, dtype), 0)
 
     def log_weight(self, log_odds: jax.Array) -> jax.Array:
+        """See `Emphasis`."""
         weight = Combined(self.a, self.b, self.lam, self.beta, self.log_c)
         return weight.log_weight(log_odds) - self._log_norm(log_odds.dtype)
 
     def value(self, log_odds: jax.Array) -> jax.Array:
+        """The loss for log-odds of the label [...]."""
         scale, power, divided = (
             jnp.asarray(each, log_odds.dtype) for each in (self.scale, self.power, self.divided)
         )

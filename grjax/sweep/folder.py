@@ -57,8 +57,8 @@ def check(sweep: Sweep, folder: Path) -> None:
             break
     if differing:
         raise WorkdirError(
-            f"--workdir={folder}: holds another sweep ({'; '.join(differing)}); take another --workdir, start "
-            "that sweep again as it was, or delete the folder"
+            f"--workdir={folder}: holds another sweep ({'; '.join(differing)}); take another --workdir, "
+            "start that sweep again as it was, or delete the folder"
         )
 
 

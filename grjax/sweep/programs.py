@@ -13,6 +13,7 @@ from grjax.evaluate import device_data
 from grjax.experiment import Experiment
 from grjax.steps import Batch, DeviceData, PyTree, TrainState, parallelize, replicate
 from grjax.sweep import traced
+from grjax.sweep.mapping import Mapping, Step
 from grjax.train import Prepared
 
 
@@ -32,6 +33,14 @@ class Group:
         self.init = experiment.init()
         self.p_train_step = parallelize(self.train_step, donate_state=True)
         self.p_eval_step = parallelize(self.eval_step)
+        self._mapped: dict[tuple[type, int], tuple[Step, Step]] = {}
+
+    def mapped(self, mapping: Mapping) -> tuple[Step, Step]:
+        """The train and the evaluation step of several trials."""
+        key = type(mapping), mapping.size
+        if key not in self._mapped:
+            self._mapped[key] = mapping.train(self.train_step), mapping.evaluate(self.eval_step)
+        return self._mapped[key]
 
     def train_step(
         self, state: TrainState, inputs: tuple[traced.Values, DeviceData], batches: Batch
@@ -86,7 +95,6 @@ class Shared:
 
     def experiment(self, config: ConfigDict) -> Experiment:
         """The experiment of a config, with data and checks that its group has already."""
-        self.group(config)
         return experiment_lib.create(config, dataset=self._dataset(config), check_shapes=False)
 
     def prepare(self, config: ConfigDict) -> Prepared:
@@ -98,11 +106,17 @@ class Shared:
         group, experiment = self.group(config), self.experiment(config)
         return Prepared(
             experiment,
-            lambda: group.init(np.uint32(experiment.init_seed), experiment.noise.labels),
-            lambda: (replicate(_arrays(traced.values(config))), self.device_data(experiment)),
+            lambda: self.init_state(config, experiment),
+            lambda: (replicate(arrays(traced.values(config))), self.device_data(experiment)),
             group.p_train_step,
             group.p_eval_step,
         )
+
+    def init_state(self, config: ConfigDict, experiment: Experiment) -> TrainState:
+        """The state before the first step of a config's experiment."""
+        # As an array, so that it does not compile for each seed anew.
+        seed = np.asarray(experiment.init_seed, np.uint32)
+        return self.group(config).init(seed, experiment.noise.labels)
 
     def device_data(self, experiment: Experiment) -> DeviceData:
         """As `evaluate.device_data`, but images that the trial before had too are not copied again."""
@@ -119,7 +133,7 @@ class Shared:
         return self._datasets[key]
 
 
-def _arrays(values: traced.Values) -> PyTree:
+def arrays(values: traced.Values) -> PyTree:
     """Traced values as arrays: seeds uint32, others float32 [] each."""
 
     def array(value: Any) -> np.ndarray:

@@ -96,7 +96,7 @@ class Queue:
         self._file.close()
 
     def states(self) -> dict[int, str]:
-        """Of each trial 'complete', 'failed', 'running' or 'waiting'; one that nobody has put in is left out."""
+        """Of each trial 'complete', 'failed', 'running' or 'waiting'; one that is not put in is left out."""
         states: dict[int, str] = {}
         for trial in self._study.get_trials(deepcopy=False):  # in the order in which they were put in
             number = trial.user_attrs["number"]

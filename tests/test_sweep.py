@@ -1,0 +1,288 @@
+"""Sweeps within a process: axes, mistakes, groups, and that a trial ends the same however it is run."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from grjax import config, losses
+from grjax.checkpoints import Checkpoints
+from grjax.errors import ConfigError, SweepFailedError, WorkdirError
+from grjax.progress import Display
+from grjax.sweep import Sweep, chained, engine, family, over, product, results, seeds, traced, zipped
+from grjax.sweep.programs import Shared
+from grjax.train import train_and_evaluate
+
+BASE = {
+    "noise": {"name": "symmetric", "rate": 0.4},
+    "model": {"name": "cnn", "features": (8,), "hidden": 16},
+    "loss": {"name": "cross_entropy"},
+    # So low that no ReLU is decided the other way by rounding; see test_run.py.
+    "optimizer": {"name": "momentum", "learning_rate": 1e-3},
+    "batch_size": 64,
+    "train_steps": 6,
+    "eval_every_steps": 3,
+    "checkpoint_every_steps": 3,
+    "tensorboard": False,
+}
+# One of each kind of traced value, and losses of one family and of another.
+TRIALS = [
+    {},
+    {"init_seed": 1, "noise.seed": 1},
+    {"order_seed": 2, "noise.name": "pair_flip", "noise.rate": 0.3},
+    {"loss.name": "gradient_rescaling", "loss.lam": 1.0, "loss.beta": 8.0},
+    {"loss.name": "gce", "loss.q": 0.7, "optimizer.learning_rate": 2e-3},
+    {"loss.name": "mse", "optimizer.weight_decay": 0.1},
+]
+
+
+def sweep(trials=TRIALS, base=BASE, **options):
+    return Sweep(ConfigDict(base), trials, **options)
+
+
+def test_axes():
+    rates, betas = over("noise.rate", [0.2, 0.4]), over("loss.beta", [8, 16])
+    assert product(rates, betas) == [
+        {"noise.rate": 0.2, "loss.beta": 8}, {"noise.rate": 0.2, "loss.beta": 16},
+        {"noise.rate": 0.4, "loss.beta": 8}, {"noise.rate": 0.4, "loss.beta": 16},
+    ]  # fmt: skip
+    assert zipped(rates, betas) == [product(rates, betas)[0], product(rates, betas)[3]]
+    assert chained(rates, betas) == [*rates, *betas]
+    assert over("loss", [{"name": "gce", "beta": {"name": "linear"}}]) == [
+        {"loss.name": "gce", "loss.beta.name": "linear"}
+    ]
+    assert [point["order_seed"] for point in product(seeds(range(2)), rates)] == [0, 0, 1, 1]
+    with pytest.raises(ConfigError, match=r"noise.rate: two axes of the sweep set it"):
+        product(rates, rates)
+    with pytest.raises(ConfigError, match=r"equally long, got \[2, 1\] points"):
+        zipped(rates, betas[:1])
+
+
+@pytest.mark.parametrize(
+    ("trials", "message"),
+    [
+        ([{}, {"nosie.rate": 0.1}], r"trial 1 \(nosie.rate=0.1\): nosie: unknown config key; did you mean"),
+        ([{}, {"noise.rate": 1.5}], r"trial 1 \(noise.rate=1.5\): noise.rate: must be in \[0, 1\]"),
+        ([{}, {"loss.gamma": 1.5}], r"trial 1 .*: loss.gamma: 'cross_entropy' has no such option"),
+        ([{}, {"optimizer.learning_rate": -1.0}], r"trial 1 .*: optimizer.learning_rate: must be in"),
+        ([{"model.hidden": 0}], r"trial 0 .*: model: features .8,. and hidden 0"),
+        ([{}, {"init_seed": 1}, {"init_seed": 0}], r"trials 0 and 2 \(init_seed=0\): are the same run"),
+        ([], "at least one trial"),
+    ],
+)
+def test_a_mistake_in_any_trial_shows_before_one_runs(trials, message, tmp_path):
+    with pytest.raises(ConfigError, match=message):
+        engine.run(sweep(trials), tmp_path / "sweep")
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_options_out_of_range():
+    with pytest.raises(ConfigError, match=r"sweep.chunk: must be at least 1, got 0"):
+        sweep(chunk=0)
+    with pytest.raises(ConfigError, match=r"sweep.execution: must be 'auto'"):
+        sweep(execution="parallel")
+    with pytest.raises(ConfigError, match=r"noise.rate: is set by the trials of the sweep"):
+        sweep([{"noise.rate": 0.1}]).with_overrides({"noise.rate": 0.2})
+    changed = sweep([{}]).with_overrides({"train_steps": 3, "sweep.chunk": 8})
+    assert (changed.configs()[0].train_steps, changed.chunk) == (3, 8)
+
+
+MEMBERS = [
+    ("cross_entropy", {}),
+    ("cross_entropy", {"normalization": "integral"}),
+    ("mae", {"scale": 2.0}),
+    ("mae", {"normalization": "integral"}),
+    ("mse", {}),
+    ("gce", {"q": 0.4}),
+    ("gce", {"q": 0.0}),
+    ("rce", {}),
+    ("gradient_rescaling", {"lam": 0.5, "beta": 8.0}),
+    ("gradient_rescaling", {"lam": 0.0, "beta": 3.0, "normalization": "none"}),
+    ("imae", {"beta": 4.0}),
+    ("combined", {"a": 0.5, "b": 1.5, "lam": 2.0, "beta": 3.0, "log_c": 0.3, "normalization": "integral"}),
+]
+
+
+def test_members_of_the_family_are_their_losses():
+    logits = 4 * jax.random.normal(jax.random.key(0), (64, 7))
+    labels = jax.random.randint(jax.random.key(1), (64,), 0, 7)
+
+    def both(loss):
+        total, pull_back = jax.vjp(lambda logits: loss(logits)[0], logits)
+        return total, pull_back(np.ones(64, np.float32))[0]
+
+    of_member = jax.jit(lambda values: both(lambda z: family.loss(values).apply(z, labels, (), 0)))
+    for name, options in MEMBERS:
+        loss = losses.for_training(name, **options)
+        wanted = both(lambda z, loss=loss: loss.apply(z, labels, (), 0))
+        for found, exact in zip(of_member(family.member(name, options)), wanted, strict=True):
+            np.testing.assert_allclose(found, exact, rtol=2e-5, atol=2e-6, err_msg=f"{name} {options}")
+
+
+def test_what_is_no_member():
+    assert family.member("sce", {}) is None
+    assert family.member("gce", {"q": 0.7, "normalization": "batch"}) is None
+    assert family.member("gradient_rescaling", {"lam": 1.0, "beta": {"name": "linear"}}) is None
+    assert family.member("gradient_rescaling", {"lam": 1.0, "beta": 8.0, "per_class": True}) is None
+
+
+def test_groups():
+    def key(**overrides):
+        return traced.key(config.resolve(BASE, config.unflatten(overrides)))
+
+    same = [
+        {"init_seed": 3}, {"order_seed": 2**32 - 1}, {"noise.rate": 0.1}, {"noise.name": "pair_flip", "noise.rate": 0.3},
+        {"optimizer.learning_rate": 0.5}, {"optimizer.weight_decay": 0.1}, {"loss.name": "mae"},
+        {"loss.name": "gce", "loss.defaults": "cifar10"},
+    ]  # fmt: skip
+    others = [
+        {"model.hidden": 8}, {"optimizer.momentum": 0.5}, {"optimizer.name": "adam"}, {"batch_size": 32},
+        {"loss.name": "sce"}, {"loss.name": "gce", "loss.normalization": "batch"}, {"train_steps": 9},
+    ]  # fmt: skip
+    for overrides in same:
+        assert key(**overrides) == key(), overrides
+    assert len({key(**overrides) for overrides in [{}, *others]}) == len(others) + 1
+    assert key(**{"loss.name": "sce", "loss.beta": 0.5}) == key(**{"loss.name": "sce"})
+    assert key(**{"loss.name": "elr", "loss.beta": 0.5}) == key(**{"loss.name": "elr"})
+
+
+def test_dry_run(tmp_path, capsys):
+    assert engine.run(sweep(), tmp_path / "sweep", dry_run=True) == []
+    output = capsys.readouterr().out
+    assert "6 trials of 36 steps in all; groups, each compiled once: 1" in output
+    assert "group 0: 6 trials of 6 steps" in output
+    assert "0005  to do     loss.name=mse, optimizer.weight_decay=0.1" in output
+    assert not (tmp_path / "sweep").exists()
+
+
+TIMES = ("examples_per_second", "seconds_to_first_step", "wall_seconds", "seconds")
+
+
+def untimed(row):
+    return {key: value for key, value in row.items() if key not in TIMES}
+
+
+def final_params(workdir, like):
+    checkpoints = Checkpoints(workdir / "checkpoints", 3)
+    state = checkpoints.restore(checkpoints.steps()[-1], like=like)
+    checkpoints.close()
+    return state.params
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    """What jax compiles while a test runs."""
+    events = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda name, duration, **_: events.append(name) if name.endswith("backend_compile_duration") else None
+    )
+    return events
+
+
+@pytest.fixture(scope="module")
+def one_by_one(tmp_path_factory):
+    """The sweep run one by one."""
+    folder = tmp_path_factory.mktemp("one_by_one")
+    return folder, engine.run(sweep(execution="one_by_one"), folder)
+
+
+def test_a_group_compiles_once(compiled, tmp_path):
+    shared = Shared()
+    for number, run_config in enumerate(sweep().configs()):
+        before = len(compiled)
+        prepared = shared.prepare(run_config)
+        train_and_evaluate(run_config, tmp_path / f"{number}", prepared=prepared, display=Display(quiet=True))
+        assert number == 0 or len(compiled) == before, TRIALS[number]
+    assert shared.compilations == {"train": 1, "evaluation": 1}
+
+
+def test_results(one_by_one):
+    folder, found = one_by_one
+    assert [result["trial"] for result in found] == list(range(6))
+    assert {result["state"] for result in found} == {"complete"}
+    assert {result["group"] for result in found} == {0}
+    assert found == results.read(folder)
+    for result, overrides in zip(found, TRIALS, strict=True):
+        workdir = folder / result["workdir"]
+        assert result["overrides"] == overrides
+        assert result["summary"] == json.loads((workdir / "summary.json").read_text())
+        assert result["config"] == json.loads((workdir / "config.json").read_text())
+        assert result["environment"]["packages"]["jax"] == jax.__version__
+        assert result["error"] is None
+
+
+@pytest.mark.parametrize("execution", ["vmapped", "spread", "plain"])
+def test_a_trial_ends_the_same_however_it_is_run(one_by_one, execution, tmp_path):
+    """To 1e-5 in the parameters after 6 steps at a low learning rate: what rounding leaves."""
+    folder, _ = one_by_one
+    trials = TRIALS[3:] if execution == "plain" else TRIALS
+    if execution == "plain":
+        for number, run_config in enumerate(sweep().configs()):
+            if number >= 3:
+                train_and_evaluate(run_config, tmp_path / "trials" / f"{number:04d}")
+    else:
+        engine.run(sweep(execution=execution, chunk=4), tmp_path)  # chunks of 4, the second not full
+    for number in range(6 - len(trials), 6):
+        ours, theirs = tmp_path / "trials" / f"{number:04d}", folder / "trials" / f"{number:04d}"
+        like = Shared().prepare(sweep().configs()[number]).init_state()
+        moved = 0.0
+        for a, b, initial in zip(
+            *map(jax.tree.leaves, (final_params(ours, like), final_params(theirs, like), like.params)),
+            strict=True,
+        ):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
+            moved = max(moved, float(np.abs(a - initial).max()))
+        assert moved > 5e-4  # far more than the tolerance
+        for one, other in zip(*map(rows, (ours, theirs)), strict=True):
+            assert one.keys() == other.keys()
+            for key, value in untimed(one).items():
+                assert value == pytest.approx(other[key], abs=2e-3), key
+        one, other = (json.loads((path / "summary.json").read_text()) for path in (ours, theirs))
+        assert one.keys() == other.keys()
+        assert one["noise_sha256"] == other["noise_sha256"]
+
+
+def rows(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_finished_sweep_is_left_as_it_is(one_by_one):
+    folder, found = one_by_one
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("trials/*/*")}
+    assert engine.run(sweep(execution="vmapped"), folder) == found  # how it runs is no part of what it is
+    assert {path: path.stat().st_mtime_ns for path in folder.glob("trials/*/*")} == before
+
+
+def test_another_sweep_is_refused(one_by_one):
+    folder, _ = one_by_one
+    for other, message in [
+        (sweep(base={**BASE, "train_steps": 9}), "train_steps: 6 there, 9 here"),
+        (sweep(TRIALS[:5]), "trials: 6 there, 5 here"),
+        (sweep([*TRIALS[:5], {"init_seed": 9}]), "trial 5: .* there, init_seed=9 here"),
+    ]:
+        with pytest.raises(WorkdirError, match=message):
+            engine.run(other, folder)
+    with pytest.raises(WorkdirError, match="holds a run"):
+        engine.run(sweep(), folder / "trials" / "0000")
+
+
+@pytest.mark.parametrize("execution", ["one_by_one", "vmapped"])
+def test_a_failing_trial_does_not_stop_the_others(execution, tmp_path):
+    trials = [{}, {"optimizer.learning_rate": 1e30, "loss.name": "mse"}, {"init_seed": 1}]
+    with pytest.raises(SweepFailedError, match=r"1 of 3 trials failed.*NonFiniteError"):
+        engine.run(sweep(trials, execution=execution, chunk=3), tmp_path)
+    found = results.read(tmp_path)
+    assert [result["state"] for result in found] == ["complete", "failed", "complete"]
+    assert "not finite" in found[1]["error"] or "the loss is" in found[1]["error"]
+    assert found[1]["summary"] is None
+    if execution == "vmapped":
+        return
+    starts = (tmp_path / "trials" / "0001" / "environment.json").read_text()
+    with pytest.raises(SweepFailedError):
+        engine.run(sweep(trials, execution=execution), tmp_path)
+    assert (tmp_path / "trials" / "0001" / "environment.json").read_text() == starts
+    with pytest.raises(SweepFailedError):
+        engine.run(sweep(trials, execution=execution, retry_failed=True), tmp_path)
+    assert (tmp_path / "trials" / "0001" / "environment.json").read_text() != starts
