@@ -37,6 +37,9 @@ TRIALS = [
     {"loss.name": "mse", "optimizer.weight_decay": 0.1},
 ]
 
+FAILING = {"optimizer.learning_rate": 1e30, "loss.name": "mse"}
+PLAIN = (3, 5)  # of these, those that are run as run.py does, too
+
 
 def sweep(trials=TRIALS, base=BASE, **options):
     return Sweep(ConfigDict(base), trials, **options)
@@ -172,66 +175,73 @@ def final_params(workdir, like):
 
 
 @pytest.fixture(scope="module")
-def compiled():
-    """What jax compiles while a test runs."""
+def one_by_one(tmp_path_factory):
+    """The trials one by one: their folders, and how many programs jax compiled in the course of each."""
     events = []
     jax.monitoring.register_event_duration_secs_listener(
         lambda name, duration, **_: events.append(name) if name.endswith("backend_compile_duration") else None
     )
-    return events
+    shared, folder, compiled = Shared(), tmp_path_factory.mktemp("one_by_one"), []
+    for number, run_config in enumerate(sweep().configs()):
+        before, workdir = len(events), folder / "trials" / f"{number:04d}"
+        prepared, display = shared.prepare(run_config), Display(quiet=True)
+        train_and_evaluate(run_config, workdir, prepared=prepared, display=display)
+        compiled.append(len(events) - before)
+    return folder, compiled, shared
 
 
 @pytest.fixture(scope="module")
-def one_by_one(tmp_path_factory):
-    """The sweep run one by one."""
-    folder = tmp_path_factory.mktemp("one_by_one")
-    return folder, engine.run(sweep(execution="one_by_one"), folder)
+def vmapped(tmp_path_factory):
+    """The sweep in chunks of four, with a trial that fails in the second, which is not full."""
+    folder = tmp_path_factory.mktemp("vmapped")
+    with pytest.raises(SweepFailedError, match=r"1 of 7 trials failed.*NonFiniteError"):
+        engine.run(sweep([*TRIALS, FAILING], execution="vmapped", chunk=4), folder)
+    return folder
 
 
-def test_a_group_compiles_once(compiled, tmp_path):
-    shared = Shared()
-    for number, run_config in enumerate(sweep().configs()):
-        before = len(compiled)
-        prepared = shared.prepare(run_config)
-        train_and_evaluate(run_config, tmp_path / f"{number}", prepared=prepared, display=Display(quiet=True))
-        assert number == 0 or len(compiled) == before, TRIALS[number]
+def test_a_group_compiles_once(one_by_one):
+    _, compiled, shared = one_by_one
     assert shared.compilations == {"train": 1, "evaluation": 1}
+    assert compiled[0] > 0
+    assert compiled[1:] == [0] * 5
 
 
-def test_results(one_by_one):
-    folder, found = one_by_one
-    assert [result["trial"] for result in found] == list(range(6))
-    assert {result["state"] for result in found} == {"complete"}
+def test_results(vmapped):
+    found = results.read(vmapped)
+    assert [result["trial"] for result in found] == list(range(7))
+    assert [result["state"] for result in found] == ["complete"] * 6 + ["failed"]
     assert {result["group"] for result in found} == {0}
-    assert found == results.read(folder)
-    for result, overrides in zip(found, TRIALS, strict=True):
-        workdir = folder / result["workdir"]
+    for result, overrides in zip(found, [*TRIALS, FAILING], strict=True):
+        workdir = vmapped / result["workdir"]
         assert result["overrides"] == overrides
-        assert result["summary"] == json.loads((workdir / "summary.json").read_text())
         assert result["config"] == json.loads((workdir / "config.json").read_text())
         assert result["environment"]["packages"]["jax"] == jax.__version__
-        assert result["error"] is None
+        if result["state"] == "complete":
+            assert result["summary"] == json.loads((workdir / "summary.json").read_text())
+            assert result["error"] is None
+    assert "NonFiniteError" in found[6]["error"]
+    assert found[6]["summary"] is None
 
 
-@pytest.mark.parametrize("execution", ["vmapped", "spread", "plain"])
-def test_a_trial_ends_the_same_however_it_is_run(one_by_one, execution, tmp_path):
+def run_again(kind, folder):
+    if kind == "spread":
+        engine.run(sweep(execution="spread"), folder)
+    if kind == "plain":
+        for number in PLAIN:
+            train_and_evaluate(sweep().configs()[number], folder / "trials" / f"{number:04d}")
+
+
+@pytest.mark.parametrize("kind", ["vmapped", "spread", "plain"])
+def test_a_trial_ends_the_same_however_it_is_run(one_by_one, vmapped, kind, tmp_path):
     """To 1e-5 in the parameters after 6 steps at a low learning rate: what rounding leaves."""
-    folder, _ = one_by_one
-    trials = TRIALS[3:] if execution == "plain" else TRIALS
-    if execution == "plain":
-        for number, run_config in enumerate(sweep().configs()):
-            if number >= 3:
-                train_and_evaluate(run_config, tmp_path / "trials" / f"{number:04d}")
-    else:
-        engine.run(sweep(execution=execution, chunk=4), tmp_path)  # chunks of 4, the second not full
-    for number in range(6 - len(trials), 6):
-        ours, theirs = tmp_path / "trials" / f"{number:04d}", folder / "trials" / f"{number:04d}"
-        like = Shared().prepare(sweep().configs()[number]).init_state()
+    folder = vmapped if kind == "vmapped" else tmp_path
+    run_again(kind, folder)
+    for number in PLAIN if kind == "plain" else range(6):
+        ours, theirs = (path / "trials" / f"{number:04d}" for path in (folder, one_by_one[0]))
+        like = one_by_one[2].prepare(sweep().configs()[number]).init_state()
         moved = 0.0
-        for a, b, initial in zip(
-            *map(jax.tree.leaves, (final_params(ours, like), final_params(theirs, like), like.params)),
-            strict=True,
-        ):
+        params = final_params(ours, like), final_params(theirs, like), like.params
+        for a, b, initial in zip(*map(jax.tree.leaves, params), strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
             moved = max(moved, float(np.abs(a - initial).max()))
         assert moved > 5e-4  # far more than the tolerance
@@ -248,41 +258,29 @@ def rows(workdir):
     return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_a_finished_sweep_is_left_as_it_is(one_by_one):
-    folder, found = one_by_one
-    before = {path: path.stat().st_mtime_ns for path in folder.glob("trials/*/*")}
-    assert engine.run(sweep(execution="vmapped"), folder) == found  # how it runs is no part of what it is
-    assert {path: path.stat().st_mtime_ns for path in folder.glob("trials/*/*")} == before
-
-
-def test_another_sweep_is_refused(one_by_one):
-    folder, _ = one_by_one
+def test_another_sweep_is_refused(vmapped):
+    trials = [*TRIALS, FAILING]
     for other, message in [
-        (sweep(base={**BASE, "train_steps": 9}), "train_steps: 6 there, 9 here"),
-        (sweep(TRIALS[:5]), "trials: 6 there, 5 here"),
-        (sweep([*TRIALS[:5], {"init_seed": 9}]), "trial 5: .* there, init_seed=9 here"),
+        (sweep(trials, base={**BASE, "train_steps": 9}), "train_steps: 6 there, 9 here"),
+        (sweep(TRIALS), "trials: 7 there, 6 here"),
+        (sweep([*TRIALS, {"init_seed": 9}]), "trial 6: .* there, init_seed=9 here"),
     ]:
         with pytest.raises(WorkdirError, match=message):
-            engine.run(other, folder)
+            engine.run(other, vmapped)
     with pytest.raises(WorkdirError, match="holds a run"):
-        engine.run(sweep(), folder / "trials" / "0000")
+        engine.run(sweep(), vmapped / "trials" / "0000")
 
 
-@pytest.mark.parametrize("execution", ["one_by_one", "vmapped"])
-def test_a_failing_trial_does_not_stop_the_others(execution, tmp_path):
-    trials = [{}, {"optimizer.learning_rate": 1e30, "loss.name": "mse"}, {"init_seed": 1}]
-    with pytest.raises(SweepFailedError, match=r"1 of 3 trials failed.*NonFiniteError"):
-        engine.run(sweep(trials, execution=execution, chunk=3), tmp_path)
-    found = results.read(tmp_path)
-    assert [result["state"] for result in found] == ["complete", "failed", "complete"]
-    assert "not finite" in found[1]["error"] or "the loss is" in found[1]["error"]
-    assert found[1]["summary"] is None
-    if execution == "vmapped":
-        return
-    starts = (tmp_path / "trials" / "0001" / "environment.json").read_text()
+def test_what_has_ended_is_not_run_again(vmapped):
+    def times():
+        return {path: path.stat().st_mtime_ns for path in vmapped.glob("trials/*/*.json")}
+
+    before = times()
+    trials = [*TRIALS, FAILING]
+    with pytest.raises(SweepFailedError):  # how it runs is no part of what it is
+        engine.run(sweep(trials, execution="one_by_one"), vmapped)
+    assert times() == before
     with pytest.raises(SweepFailedError):
-        engine.run(sweep(trials, execution=execution), tmp_path)
-    assert (tmp_path / "trials" / "0001" / "environment.json").read_text() == starts
-    with pytest.raises(SweepFailedError):
-        engine.run(sweep(trials, execution=execution, retry_failed=True), tmp_path)
-    assert (tmp_path / "trials" / "0001" / "environment.json").read_text() != starts
+        engine.run(sweep(trials, execution="one_by_one", retry_failed=True), vmapped)
+    assert {path.parent.name for path, time in times().items() if before[path] != time} == {"0006"}
+    assert len(json.loads((vmapped / "trials" / "0006" / "environment.json").read_text())) == 2
