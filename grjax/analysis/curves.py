@@ -30,7 +30,7 @@ def draw(runs: Mapping[str, Sequence[Path]], path: Path, title: str = "") -> Non
     panels = figure.subplots(1, len(PANELS))
     for panel, (key, label) in zip(panels, PANELS.items(), strict=True):
         for number, (name, workdirs) in enumerate(runs.items()):
-            epochs, values = _read(workdirs, key)
+            epochs, values = read(workdirs, key)
             panel.plot(epochs, values.T, color=f"C{number}", alpha=0.3, linewidth=0.7)
             panel.plot(epochs, values.mean(0), color=f"C{number}", linewidth=2, label=name)
         panel.set(xlabel="epoch", title=label, ylim=(0, 1))
@@ -43,7 +43,7 @@ def draw(runs: Mapping[str, Sequence[Path]], path: Path, title: str = "") -> Non
         figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
-def _read(workdirs: Sequence[Path], key: str) -> tuple[np.ndarray, np.ndarray]:
+def read(workdirs: Sequence[Path], key: str) -> tuple[np.ndarray, np.ndarray]:
     """Epochs [T], and the values of a metric [runs, T]; NaN where it does not apply."""
     tables = [read_rows(workdir / "metrics.jsonl") for workdir in workdirs]
     for workdir, table in zip(workdirs, tables, strict=True):
