@@ -4,15 +4,8 @@ import json
 import pytest
 
 from grjax.errors import ConfigError
-from grjax.sweep.selection import (
-    Select,
-    choices,
-    choose,
-    comparing_trials,
-    final_trials,
-    report,
-    write_report,
-)
+from grjax.sweep import selection
+from grjax.sweep.selection import Search, Select, choices, choose, comparing_trials, final_trials
 
 SEEDS = [{"noise.seed": seed, "init_seed": seed} for seed in (0, 1)]
 METHODS = [
@@ -64,7 +57,7 @@ def test_candidates_are_compared_on_data_held_out():
 
 def test_what_was_best_on_validation_is_trained_on_everything():
     made = choose(SELECT, TRIALS, lines(comparing_trials(SELECT, TRIALS)))
-    final = final_trials(SELECT, TRIALS, made)
+    final = final_trials(made)
     chosen = {(t["loss.lam"], t["noise.rate"], t["loss.beta"]) for t in final if "loss.lam" in t}
     assert chosen == {(0.0, 0.2, 2.0), (0.0, 0.6, 1.0), (1.0, 0.2, 12.0), (1.0, 0.6, 8.0)}
     assert (
@@ -84,18 +77,16 @@ def test_one_choice_may_be_made_among_several_keys():
 
 def test_the_report_says_what_was_chosen_and_from_what(tmp_path):
     made = choose(SELECT, TRIALS, lines(comparing_trials(SELECT, TRIALS)))
-    write_report(SELECT, made, tmp_path)
+    selection.write(SELECT, made, tmp_path / "selection.json")
     stored = json.loads((tmp_path / "selection.json").read_text())
-    assert stored == report(SELECT, made)
-    assert (stored["metric"], stored["validation_labels"]) == ("validation_accuracy_last", "clean")
+    assert stored["metric"] == "validation_accuracy_last"
+    assert stored["held_out"] == {"data.validation_fraction": 0.2}
     first = next(choice for choice in stored["choices"] if choice["setting"].get("loss.lam") == 0)
     assert first["setting"] == {"loss.name": "gradient_rescaling", "loss.lam": 0.0, "noise.rate": 0.2}
     assert first["chosen"] == {"loss.beta": 2.0}
-    assert [candidate["overrides"] for candidate in first["candidates"]] == [
-        {"loss.beta": 1.0},
-        {"loss.beta": 2.0},
-    ]
+    assert [candidate["overrides"]["loss.beta"] for candidate in first["candidates"]] == [1.0, 2.0]
     assert first["candidates"][1]["scores"] == pytest.approx([0.527, 0.528])
+    assert selection.read(tmp_path / "selection.json") == made
 
 
 def test_a_candidate_of_which_a_repetition_failed_is_not_chosen():
@@ -107,9 +98,8 @@ def test_a_candidate_of_which_a_repetition_failed_is_not_chosen():
     made = {(c.setting.get("loss.lam"), c.setting["noise.rate"]): c for c in choose(SELECT, TRIALS, content)}
     assert made[1.0, 0.2].chosen == {"loss.beta": 8.0}
     assert made[0.0, 0.2].chosen is None  # then its cell stays empty, and selection.json says why
-    assert made[0.0, 0.2].failed == [2, 2]
-    final = final_trials(SELECT, TRIALS, list(made.values()))
-    assert not [trial for trial in final if trial.get("loss.lam") == 0]
+    assert [candidate.failed for candidate in made[0.0, 0.2].candidates] == [2, 2]
+    assert not [trial for trial in final_trials(list(made.values())) if trial.get("loss.lam") == 0]
 
 
 def test_of_equal_candidates_the_first_is_chosen():
@@ -129,7 +119,11 @@ def test_of_equal_candidates_the_first_is_chosen():
             "select.metric: must be of a validation split, .* got 'test_accuracy_last'",
         ),
         (lambda: Select(among=("noise.seed",)), "select.among: must be hyper-parameters, no seeds"),
-        (lambda: Select(among=()), "select.among: must be hyper-parameters"),
+        (lambda: Select(), "select: must have candidates, among keys of the trials or by a search"),
+        (lambda: Select(among=("loss.beta",), search=Search(3)), "one of both"),
+        (lambda: Search(0), "select.search.num_trials: must be at least 1, got 0"),
+        (lambda: Search(3, sampler="grid"), "select.search.sampler: must be one of tpe, random, got 'grid'"),
+        (lambda: choices(Select(search=Search(3)), TRIALS), "no trial has an Optuna distribution"),
         (
             lambda: Select(among=("loss.beta",), fraction=1.0),
             r"select.fraction: must be in \[0, 1\), got 1.0",

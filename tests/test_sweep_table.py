@@ -8,6 +8,7 @@ import scipy.stats
 
 from grjax.errors import ConfigError
 from grjax.sweep import table_files
+from grjax.sweep.selection import Candidate, Choice
 from grjax.sweep.table import Table, cells, check
 
 ROWS = {
@@ -152,6 +153,27 @@ def test_an_unfinished_table_says_what_is_missing(tmp_path):
     assert "Trials: 7 complete, 2 failed." in text
     table_files.write([TABLE], TRIALS, [], tmp_path)
     assert "Trials: none yet." in (tmp_path / "table.md").read_text()
+
+
+def test_what_was_chosen_is_under_the_table(tmp_path):
+    candidates = [
+        Candidate({"loss.beta": 4.0}, [0.9, 0.8]),
+        Candidate({"loss.beta": 8.0}, [0.95, 0.97]),
+        Candidate({"loss.beta": 12.0}, [0.99], failed=1),
+    ]
+    made = [
+        Choice({"loss.lam": 0.5}, candidates, []),
+        Choice({"loss.lam": 1.0}, [Candidate({}, failed=2), Candidate({"loss.beta": 1.0}, pruned=1)], []),
+        Choice({"loss.name": "mae"}, [Candidate({})], []),  # nothing to choose
+    ]
+    table_files.write([TABLE], TRIALS, lines(), tmp_path, made)
+    text = (tmp_path / "table.md").read_text()
+    assert (
+        "| loss.lam=0.5 | loss.beta=8.0 | 0.960 ± 0.014 (2) | loss.beta=4.0: 0.850 ± 0.071 (2); "
+        "loss.beta=8.0: 0.960 ± 0.014 (2); loss.beta=12.0: 0.990 (1, 1 failed) |"
+    ) in text
+    assert "| loss.lam=1.0 | none is left | – | as the base: 2 failed; loss.beta=1.0: pruned |" in text
+    assert "mae" not in text
 
 
 def test_published_numbers_of_several_metrics_are_several_tables(tmp_path):

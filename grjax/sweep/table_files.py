@@ -14,7 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from grjax.metrics import write_whole
+from grjax.sweep.definition import describe
+from grjax.sweep.selection import Candidate, Choice
+from grjax.sweep.statistics import spread
 from grjax.sweep.table import Cell, Overrides, Table, cells
+
+_FEW = 6  # candidates are listed in the table
 
 Cells = Mapping[tuple[str, str], Cell]
 
@@ -34,7 +39,11 @@ _COLUMNS = (
 
 
 def write(
-    tables: Sequence[Table], trials: Sequence[Overrides], lines: Sequence[Mapping[str, Any]], folder: Path
+    tables: Sequence[Table],
+    trials: Sequence[Overrides],
+    lines: Sequence[Mapping[str, Any]],
+    folder: Path,
+    made: Sequence[Choice] = (),
 ) -> None:
     """Writes table.md and table.csv, whole or not at all; also of a sweep that is not at its end.
 
@@ -43,13 +52,15 @@ def write(
       trials: the overrides of each that is planned.
       lines: of results.jsonl so far.
       folder: of the sweep.
+      made: what was chosen on validation data, of a sweep that selects.
 
     Raises:
       ConfigError: a metric that the runs do not have.
     """
     filled = [(table, cells(table, trials, lines)) for table in _with_also(tables)]
     sections = [section for table, content in filled for section in _sections(table, content)]
-    write_whole(folder / "table.md", "\n\n".join([*sections, _provenance(lines)]) + "\n")
+    sections += [*_chosen(made), _provenance(lines)]
+    write_whole(folder / "table.md", "\n\n".join(sections) + "\n")
     text = io.StringIO()
     writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -125,6 +136,34 @@ def _compared(table: Table, content: Cells, row: str, column: str) -> str:
     p = "p < 0.0001" if comparison.p_value < 1e-4 else f"p = {comparison.p_value:.2g}"
     interval = f"[{difference.low:.{digits}f}, {difference.high:.{digits}f}]"
     return f"{difference.mean:+.{digits}f} {interval}, {p} ({difference.n})"
+
+
+def _chosen(made: Sequence[Choice]) -> Iterator[str]:
+    """What was chosen, and from what; without an only candidate nothing was."""
+    several = [choice for choice in made if len(choice.candidates) > 1]
+    if several:
+        yield "## What was chosen on validation data"
+        yield (
+            "By the mean score on held-out data (mean ± standard deviation, number of runs), then trained on "
+            "everything; selection.json has every run."
+        )
+        lines = ["| setting | chosen | score | candidates |", "|---|---|---|---|"]
+        for choice in several:
+            best = next((each for each in choice.candidates if each.overrides == choice.chosen), None)
+            others = [f"{describe(each.overrides)}: {_score(each)}" for each in choice.candidates]
+            shown = "; ".join(others) if len(others) <= _FEW else f"{len(others)}, in selection.json"
+            chosen = (describe(best.overrides), _score(best)) if best else ("none is left", "–")
+            lines.append(f"| {describe(choice.setting)} | {' | '.join(chosen)} | {shown} |")
+        yield "\n".join(lines)
+
+
+def _score(candidate: Candidate) -> str:
+    """As '0.961 ± 0.004 (3)', or why there is none."""
+    lost = [f"{candidate.failed} failed"] * bool(candidate.failed) + ["pruned"] * bool(candidate.pruned)
+    if not candidate.scores:
+        return ", ".join(lost) or "not run"
+    result = spread(candidate.scores)
+    return f"{_number(result.mean, result.std, 3)} ({', '.join([str(result.n), *lost])})"
 
 
 def _records(table: Table, content: Cells) -> Iterator[dict[str, Any]]:

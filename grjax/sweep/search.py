@@ -1,0 +1,169 @@
+"""The first phase of a selection whose candidates an Optuna sampler draws, pruned on held-out data."""
+
+import hashlib
+import math
+import statistics
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grjax import config as config_lib
+from grjax.errors import PreemptedError
+from grjax.metrics import Row
+from grjax.progress import Display
+from grjax.sweep.definition import Sweep, describe
+from grjax.sweep.programs import Shared
+from grjax.sweep.queue import open_storage
+from grjax.sweep.selection import Candidate, Choice, Overrides, Search, as_text, choices, score
+from grjax.train import train_and_evaluate
+
+if TYPE_CHECKING:
+    import optuna  # an extra
+
+
+def search(sweep: Sweep, folder: Path) -> list[Choice]:
+    """Searches the space of each choice of a sweep, or goes on with it; returns the choices with scores.
+
+    Each choice is an Optuna study in the folder's storage, each of its trials as many runs as there are
+    seeds. Several processes may search at a time. A trial that was stopped is taken up again with the same
+    values, from its checkpoints.
+
+    Args:
+      sweep: with `select.search`.
+      folder: of the search.
+
+    Raises:
+      ConfigError: see `selection.choices`.
+      PreemptedError: SIGTERM came; the state is saved.
+    """
+    shared = Shared()
+    return [
+        _searched(sweep, choice, folder, shared) if choice.candidates[0].overrides else choice
+        for choice in choices(sweep.select, sweep.trials)
+    ]
+
+
+def _searched(sweep: Sweep, choice: Choice, folder: Path, shared: Shared) -> Choice:
+    """The choice with what was drawn as its candidates."""
+    import optuna
+
+    plan: Search = sweep.select.search
+    space = choice.candidates[0].overrides
+    study = optuna.create_study(
+        storage=open_storage(folder, sweep),
+        study_name=f"select {describe(choice.setting)}",
+        sampler=_sampler(plan.sampler, plan.seed),
+        pruner=_pruner(plan),
+        direction="maximize",
+        load_if_exists=True,
+    )
+
+    def objective(trial: "optuna.Trial") -> float:
+        # A draw depends on the trial's number: no process and no restart draws what another one drew.
+        study.sampler = _sampler(plan.sampler, plan.seed + 1 + trial.number)
+        values = {key: _suggest(trial, key, distribution) for key, distribution in space.items()}
+        try:
+            scores = [
+                _score(
+                    sweep, {**choice.setting, **values, **seeds}, trial if k == 0 else None, folder, shared
+                )
+                for k, seeds in enumerate(sweep.select.seeds or choice.seeds)
+            ]
+        except optuna.TrialPruned:
+            raise
+        except PreemptedError:
+            study.enqueue_trial(values)
+            raise
+        except Exception as error:
+            trial.set_user_attr("error", f"{type(error).__name__}: {error}")
+            return math.nan  # to Optuna a failed trial; the others go on
+        trial.set_user_attr("scores", scores)
+        return statistics.fmean(scores)
+
+    def stop_if_done(study: "optuna.Study", trial: Any) -> None:
+        if len(_ended(study)) >= plan.num_trials:
+            study.stop()
+
+    if len(_ended(study)) < plan.num_trials:
+        study.optimize(objective, callbacks=[stop_if_done])
+    return Choice(choice.setting, [_candidate(t) for t in _ended(study)[: plan.num_trials]], choice.seeds)
+
+
+def _score(
+    sweep: Sweep, overrides: Overrides, trial: "optuna.Trial | None", folder: Path, shared: Shared
+) -> float:
+    """Trains a candidate on the part that is not held out, and returns its metric.
+
+    Args:
+      sweep: of the search.
+      overrides: of the run, seeds and candidate.
+      trial: that may be pruned meanwhile; None: it runs to its end.
+      folder: of the search.
+      shared: compiled programs.
+    """
+    import optuna
+
+    overrides = {**overrides, **sweep.select.held_out()}
+    config = config_lib.resolve(sweep.base, config_lib.unflatten(overrides))
+    column = sweep.select.metric.removesuffix("_last").removesuffix("_best")
+
+    def on_row(row: Row) -> None:
+        if trial is not None and row["step"] > 0:
+            trial.report(row[column], row["step"])
+            if trial.should_prune():
+                raise optuna.TrialPruned
+
+    # By content, so that a trial that is taken up again finds its checkpoints.
+    workdir = folder / "runs" / hashlib.sha256(as_text(overrides).encode()).hexdigest()[:16]
+    summary = train_and_evaluate(
+        config, workdir, prepared=shared.prepare(config), on_row=on_row, display=Display(quiet=True)
+    )
+    return score(sweep.select, summary, workdir.name)
+
+
+def _ended(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
+    """The trials that have come to an end of their own; those of a process that was killed have not."""
+    from optuna.trial import TrialState
+
+    return [
+        trial
+        for trial in study.get_trials(deepcopy=False)
+        if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or "error" in trial.user_attrs
+    ]
+
+
+def _candidate(trial: "optuna.trial.FrozenTrial") -> Candidate:
+    from optuna.trial import TrialState
+
+    return Candidate(
+        trial.params,
+        scores=trial.user_attrs.get("scores", []),
+        failed=int("error" in trial.user_attrs),
+        pruned=int(trial.state == TrialState.PRUNED),
+    )
+
+
+def _suggest(trial: "optuna.Trial", key: str, space: Any) -> Any:
+    """A value of a key from an Optuna distribution."""
+    from optuna import distributions
+
+    match space:
+        case distributions.FloatDistribution():
+            return trial.suggest_float(key, space.low, space.high, step=space.step, log=space.log)
+        case distributions.IntDistribution():
+            return trial.suggest_int(key, space.low, space.high, step=space.step, log=space.log)
+        case _:
+            return trial.suggest_categorical(key, space.choices)
+
+
+def _sampler(name: str, seed: int) -> "optuna.samplers.BaseSampler":
+    from optuna import samplers
+
+    return samplers.TPESampler(seed=seed) if name == "tpe" else samplers.RandomSampler(seed=seed)
+
+
+def _pruner(plan: Search) -> "optuna.pruners.BasePruner":
+    from optuna import pruners
+
+    if plan.pruner == "none":
+        return pruners.NopPruner()
+    return pruners.MedianPruner(n_warmup_steps=plan.warmup_steps)
