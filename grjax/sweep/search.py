@@ -42,6 +42,22 @@ def search(sweep: Sweep, folder: Path) -> list[Choice]:
     ]
 
 
+def example(trial: Overrides) -> dict[str, Any]:
+    """A trial with a value of each space in its place, to see whether it is possible."""
+
+    def value(of: Any) -> Any:
+        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+        match of:
+            case CategoricalDistribution():
+                return of.choices[0]
+            case FloatDistribution() | IntDistribution():
+                return of.low
+        return of
+
+    return {key: value(of) for key, of in trial.items()}
+
+
 def _searched(sweep: Sweep, choice: Choice, folder: Path, shared: Shared) -> Choice:
     """The choice with what was drawn as its candidates."""
     import optuna

@@ -1,0 +1,97 @@
+"""A sweep from beginning to end: choose what is to be chosen, run the trials, write the tables."""
+
+import contextlib
+import dataclasses
+from pathlib import Path
+
+from grjax.errors import SweepFailedError, WorkdirError
+from grjax.sweep import engine, selection, table_files
+from grjax.sweep.definition import Sweep
+from grjax.sweep.results import Result, exclusive, read
+from grjax.sweep.search import example, search
+from grjax.sweep.selection import Choice
+from grjax.sweep.table import Table, check
+
+
+def run(sweep: Sweep, folder: Path, dry_run: bool = False) -> list[Result]:
+    """Runs a sweep, or goes on with it, and writes its tables; see `engine.run`.
+
+    A sweep that selects has a first phase, a sweep of its own in the folder `selection`. What is chosen there
+    is written to selection.json, once, and the second phase runs that.
+
+    Args:
+      sweep: what to run.
+      folder: of the sweep.
+      dry_run: check everything and say what would be done, but run nothing.
+
+    Returns:
+      The results of the trials, without those of the first phase.
+
+    Raises:
+      ConfigError: an impossible trial, a table that the trials do not fill, or a metric that is not measured.
+      SweepFailedError: a trial failed, or all candidates of every choice did; the others are complete.
+      WorkdirError: the folder is another sweep's.
+    """
+    tables = (sweep.table,) if isinstance(sweep.table, Table) else tuple(sweep.table or ())
+    keys = set() if sweep.select is None else {key for t in sweep.trials for key in sweep.select.keys(t)}
+    for table in tables:
+        check(table, sweep.trials, keys)
+    made: list[Choice] = []
+    final = sweep
+    if sweep.select is not None:
+        made = _chosen(sweep, folder, dry_run)
+        if dry_run and not made:
+            return []
+        trials = selection.final_trials(made)
+        if not trials:
+            raise SweepFailedError(f"{folder / 'selection.json'}: every candidate failed, none is left")
+        final = dataclasses.replace(sweep, trials=trials, select=None, table=None)
+    try:
+        return engine.run(final, folder, dry_run)
+    finally:  # also a table that is not complete says something
+        if tables and not dry_run and folder.exists():
+            table_files.write(tables, sweep.trials, read(folder), folder, made)
+
+
+def _chosen(sweep: Sweep, folder: Path, dry_run: bool) -> list[Choice]:
+    """The first phase: what is chosen; in a dry run nothing, unless it has been chosen before."""
+    planned = selection.choices(sweep.select, sweep.trials)
+    # Whether all of it is possible shows before any of it is run.
+    dataclasses.replace(sweep, trials=[example(trial) for trial in sweep.trials]).configs()
+    path = folder / "selection.json"
+    if not path.exists():
+        made = _compared(sweep, folder / "selection", dry_run)
+        if dry_run:
+            print(f"then {sum(len(each.seeds) for each in planned)} trials with what is chosen of each")
+            return []
+        with exclusive(folder / ".selection.lock"):  # of several workers one chooses for all
+            if not path.exists():
+                selection.write(sweep.select, made, path)
+    stored = selection.read(path)
+    if [_settings(each) for each in stored] != [_settings(each) for each in planned]:
+        raise WorkdirError(
+            f"--workdir={folder}: selection.json there is of another sweep; take another --workdir"
+        )
+    return stored
+
+
+def _compared(sweep: Sweep, folder: Path, dry_run: bool) -> list[Choice]:
+    """Trains the candidates with data held out, and returns the choices with their scores."""
+    if sweep.select.search is not None:
+        if dry_run:
+            spaces = [each.candidates[0].overrides for each in selection.choices(sweep.select, sweep.trials)]
+            print(f"{sum(map(bool, spaces))} searches of {sweep.select.search.num_trials} candidates each")
+            return []
+        folder.mkdir(parents=True, exist_ok=True)
+        return search(sweep, folder)
+    trials = selection.comparing_trials(sweep.select, sweep.trials)
+    if not trials:
+        return selection.choices(sweep.select, sweep.trials)
+    with contextlib.suppress(SweepFailedError):  # what failed is not chosen, and selection.json says so
+        engine.run(dataclasses.replace(sweep, trials=trials, select=None, table=None), folder, dry_run)
+    return selection.choose(sweep.select, sweep.trials, read(folder))
+
+
+def _settings(choice: Choice) -> list[str]:
+    """What of a choice is the same before and after it is made."""
+    return [selection.as_text(each) for each in (choice.setting, *choice.seeds)]
