@@ -13,7 +13,7 @@ from grjax.sweep.selection import Choice
 from grjax.sweep.table import Table, check
 
 
-def run(sweep: Sweep, folder: Path, dry_run: bool = False) -> list[Result]:
+def run(sweep: Sweep, folder: Path, *, dry_run: bool = False) -> list[Result]:
     """Runs a sweep, or goes on with it, and writes its tables; see `engine.run`.
 
     A sweep that selects has a first phase, a sweep of its own in the folder `selection`. What is chosen there
@@ -47,7 +47,7 @@ def run(sweep: Sweep, folder: Path, dry_run: bool = False) -> list[Result]:
             raise SweepFailedError(f"{folder / 'selection.json'}: every candidate failed, none is left")
         final = dataclasses.replace(sweep, trials=trials, select=None, table=None)
     try:
-        return engine.run(final, folder, dry_run)
+        return engine.run(final, folder, dry_run=dry_run)
     finally:  # also a table that is not complete says something
         if tables and not dry_run and folder.exists():
             table_files.write(tables, sweep.trials, read(folder), folder, made)
@@ -88,7 +88,7 @@ def _compared(sweep: Sweep, folder: Path, dry_run: bool) -> list[Choice]:
     if not trials:
         return selection.choices(sweep.select, sweep.trials)
     with contextlib.suppress(SweepFailedError):  # what failed is not chosen, and selection.json says so
-        engine.run(dataclasses.replace(sweep, trials=trials, select=None, table=None), folder, dry_run)
+        engine.run(dataclasses.replace(sweep, trials=trials, select=None, table=None), folder, dry_run=dry_run)
     return selection.choose(sweep.select, sweep.trials, read(folder))
 
 
