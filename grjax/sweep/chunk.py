@@ -16,13 +16,13 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from grjax import metrics, train
+from grjax import dynamics, metrics, predictions, train
 from grjax import workdir as workdir_lib
 from grjax.checkpoints import Checkpoints, StopRequest
 from grjax.errors import GrjaxError, PreemptedError
 from grjax.evaluate import measured_row
 from grjax.experiment import Experiment
-from grjax.metrics import MetricsFile, Predictions, Row
+from grjax.metrics import MetricsFile, Predictions
 from grjax.steps import DeviceData, PyTree
 from grjax.stopwatch import Stopwatch
 from grjax.sweep import traced
@@ -109,16 +109,19 @@ def _run(trials: list[_Trial], shared: Shared, mapping: Mapping, stop_request: S
                 trial.stopwatch.pause(step)
             _check_states(trials, step, state)
         if evaluate_due:
-            for trial, row in zip(
-                trials, _measure(p_eval_step, state, inputs, filled, mapping), strict=False
+            for trial, predicted in zip(
+                trials, _predict(p_eval_step, state, inputs, filled, mapping), strict=False
             ):
                 if trial.error is None:
-                    trial.metrics_file.write(train.make_row(step, row, trial.experiment, trial.stopwatch))
+                    _write_row(trial, step, predicted)
         if save_due:
             on_host = jax.tree.map(np.asarray, state)
             for index, trial in enumerate(trials):
                 if trial.error is None:
-                    trial.checkpoints.save(step, _of_one(on_host, index))
+                    own = _of_one(on_host, index)
+                    trial.checkpoints.save(step, own)
+                    if done:
+                        dynamics.save(trial.workdir, own.dynamics, trial.experiment.noise.ids)
         if done or stop or all(trial.error for trial in trials):
             break
         for trial in trials:
@@ -143,6 +146,15 @@ def _run(trials: list[_Trial], shared: Shared, mapping: Mapping, stop_request: S
         )
 
 
+def _write_row(trial: _Trial, step: int, predicted: dict[str, Predictions]) -> None:
+    experiment = trial.experiment
+    if trial.config.keep_predictions:
+        labels = {name: split.labels for name, split in experiment.dataset.splits.items()}
+        predictions.keep(trial.workdir, step, predicted, labels, experiment.dataset.num_classes)
+    row = measured_row(experiment, predicted)
+    trial.metrics_file.write(train.make_row(step, row, experiment, trial.stopwatch))
+
+
 def _finish(trial: _Trial) -> dict[str, Any]:
     summary = train.make_summary(trial.metrics_file.rows, trial.experiment, trial.stopwatch)
     metrics.write_whole(trial.workdir / "summary.json", json.dumps(summary, indent=2) + "\n")
@@ -157,13 +169,13 @@ def _inputs(filled: list[_Trial], shared: Shared, mapping: Mapping) -> tuple[tra
     return mapping.place(values), data.replace(labels=mapping.place(labels))
 
 
-def _measure(
+def _predict(
     p_eval_step: Any, state: PyTree, inputs: PyTree, filled: list[_Trial], mapping: Mapping
-) -> list[Row]:
-    """The metrics of each trial, as `evaluate.measure` gives them for one."""
+) -> list[dict[str, Predictions]]:
+    """The predictions of each trial by split, as `evaluate.measure` makes them for one."""
     experiment = filled[0].experiment
     size = experiment.eval_batch_size
-    predictions: list[dict[str, Predictions]] = [{} for _ in filled]
+    of_trials: list[dict[str, Predictions]] = [{} for _ in filled]
     for name, split in experiment.dataset.splits.items():
         labels = np.stack([_labels(trial.experiment, name) for trial in filled])
 
@@ -178,9 +190,9 @@ def _measure(
             key: np.concatenate([record[key] for record in records], axis=1)[:, : len(split)]
             for key in records[0]
         }
-        for index, found in enumerate(predictions):
+        for index, found in enumerate(of_trials):
             found[name] = Predictions(**{key: record[index] for key, record in every.items()})
-    return [measured_row(trial.experiment, found) for trial, found in zip(filled, predictions, strict=True)]
+    return of_trials
 
 
 def _labels(experiment: Experiment, split: str) -> np.ndarray:
