@@ -13,12 +13,7 @@ from ml_collections import config_flags
 
 import grjax.config
 import grjax.config_file
-from grjax.analysis.audit_run import audit_run
-from grjax.analysis.noise_report import report_noise
-from grjax.analysis.report import write_report
 from grjax.errors import ConfigError, GrjaxError, exit_in_one_line
-from grjax.evaluate import evaluate_checkpoint
-from grjax.sweep import engine
 from grjax.train import train_and_evaluate
 
 DEFAULT_CONFIG = Path(__file__).parent / "configs" / "digits.py"
@@ -52,37 +47,48 @@ MULTIHOST = flags.DEFINE_bool("multihost", False, "Several hosts that jax finds 
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unknown argument {argv[1]!r}")
-    if STEP.value is not None and MODE.value != "evaluate":
-        raise app.UsageError("--step is for --mode=evaluate")
-    if EXPORT.value and MODE.value != "audit":
-        raise app.UsageError("--export is for --mode=audit")
-    if DRY_RUN.value and MODE.value != "sweep":
-        raise app.UsageError("--dry_run is for --mode=sweep")
+    for flag, mode in (("step", "evaluate"), ("export", "audit"), ("dry_run", "sweep")):
+        if flags.FLAGS[flag].value not in (None, False) and MODE.value != mode:
+            raise app.UsageError(f"--{flag} is for --mode={mode}")
     logging.set_verbosity(logging.ERROR)
     keep_compiled()
-    workdir = Path(WORKDIR.value).expanduser()
-    flag = flags.FLAGS["config"]
-    overrides = config_flags.get_override_values(flag)
     with exit_in_one_line(DEBUG.value, kinds=(GrjaxError, OSError)):
         join_hosts()
-        if MODE.value == "report":
-            if overrides:
-                raise ConfigError(f"--config.{next(iter(overrides))}: a report takes each run's own config")
-            print(write_report([Path(each).expanduser() for each in WORKDIR.value.split(",")]))
-        elif MODE.value == "evaluate":
-            evaluate_checkpoint(workdir, STEP.value, overrides)
-        elif MODE.value == "audit":
-            audit_run(workdir, overrides, export=EXPORT.value)
-        elif MODE.value == "sweep":
-            sweep = grjax.config_file.get_sweep(config_flags.get_config_filename(flag))
-            engine.run(sweep.with_overrides(overrides), workdir, dry_run=DRY_RUN.value)
+        run(MODE.value, Path(WORKDIR.value).expanduser())
+
+
+def run(mode: str, workdir: Path) -> None:
+    """One mode. It imports what the others do without: scikit-learn and matplotlib alone take seconds."""
+    flag = flags.FLAGS["config"]
+    overrides = config_flags.get_override_values(flag)
+    if mode == "evaluate":
+        from grjax.evaluate import evaluate_checkpoint
+
+        evaluate_checkpoint(workdir, STEP.value, overrides)
+    elif mode == "audit":
+        from grjax.analysis.audit_run import audit_run
+
+        audit_run(workdir, overrides, export=EXPORT.value)
+    elif mode == "report":
+        from grjax.analysis.report import write_report
+
+        if overrides:
+            raise ConfigError(f"--config.{next(iter(overrides))}: a report takes each run's own config")
+        print(write_report([Path(each).expanduser() for each in WORKDIR.value.split(",")]))
+    elif mode == "sweep":
+        from grjax.sweep import phases
+
+        sweep = grjax.config_file.get_sweep(config_flags.get_config_filename(flag))
+        phases.run(sweep.with_overrides(overrides), workdir, dry_run=DRY_RUN.value)
+    else:
+        file = flag.parser.parse(config_flags.get_config_filename(flag))
+        config = grjax.config.resolve(file, grjax.config.unflatten(overrides))
+        if mode == "noise":
+            from grjax.analysis.noise_report import report_noise
+
+            report_noise(config, workdir)
         else:
-            file = flag.parser.parse(config_flags.get_config_filename(flag))
-            config = grjax.config.resolve(file, grjax.config.unflatten(overrides))
-            if MODE.value == "noise":
-                report_noise(config, workdir)
-            else:
-                train_and_evaluate(config, workdir, START)
+            train_and_evaluate(config, workdir, START)
 
 
 def keep_compiled() -> None:
