@@ -71,7 +71,8 @@ def test_four_devices_equal_one(normalization):
                 one_step(single, data, steps.Batch(positions[None]))
             )
     assert single.params["Dense_1"]["kernel"].dtype == jnp.float64
-    assert_trees_close(spread, single, 1e-7)
+    # Dynamics are float32 there, too, and have tests of their own.
+    assert_trees_close(spread.replace(dynamics=()), single.replace(dynamics=()), 1e-7)
     assert_trees_close(spread_metrics, single_metrics, 1e-6)
     moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), single.params, initial.params)
     assert max(jax.tree.leaves(moved)) > 1e-3
