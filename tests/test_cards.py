@@ -326,8 +326,5 @@ def test_quick_runs(name, tmp_path, data_dir, compile_quickly):
     config = resolve(build(name, quick=True), {"tensorboard": False})
     summary = train_and_evaluate(config, tmp_path)
     assert summary["num_steps"] == 6
-    assert 0 <= summary["test_accuracy_last"] <= 1
-    assert (
-        summary["train_accuracy_noisy"]
-        != json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[0])["train_accuracy_noisy"]
-    )  # it has learned, or unlearned, something
+    first, last = (json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines())
+    assert last["mean_p_clean"] != first["mean_p_clean"]  # it has learned, or unlearned, something
