@@ -321,8 +321,8 @@ def test_quick_keeps_the_structure(name):
     assert quick.get("imbalance") == full.get("imbalance")
 
 
-# Most of a quick run is compiling its network. These have their own here, the others a smaller one; in the slow
-# tests all have their own.
+# Most of a quick run is compiling its network. These have their own here, the others a smaller one;
+# in the slow tests all have their own.
 OWN_NETWORK = {"gr_cifar100", "apl_cifar10", "gr_imdb"}
 TINY = {"model": {"name": "cnn", "features": (4,), "hidden": 8}}
 
