@@ -321,6 +321,16 @@ def test_quick_keeps_the_structure(name):
     assert quick.get("imbalance") == full.get("imbalance")
 
 
+def test_durations_shrink_in_proportion():
+    """To 6 steps: of 30,000, and of 120 epochs; at least one."""
+    assert build("gr_cifar100", quick=True)["schedule"]["boundaries_steps"] == [3, 4]
+    quick = build("gce_cifar10", quick=True)
+    assert quick["schedule"]["boundaries_steps"] == [2, 4]
+    durations = {key: value for key, value in quick["loss"].items() if key.endswith("_steps")}
+    assert durations == {"begin_steps": 2, "every_steps": 1, "window_steps": 1}
+    assert quick["train_steps"] == quick["eval_every_steps"] == quick["checkpoint_every_steps"] == 6
+
+
 # Most of a quick run is compiling its network. These have their own here, the others a smaller one;
 # in the slow tests all have their own.
 OWN_NETWORK = {"gr_cifar100", "apl_cifar10", "gr_imdb"}
