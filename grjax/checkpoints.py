@@ -134,24 +134,24 @@ class StopRequest:
     """Whether SIGTERM came, agreed between all processes of a run."""
 
     def __init__(self) -> None:
-        self._came = False
+        self.came = False
 
     def note(self, signal_number: int, frame: FrameType | None) -> None:
         """A signal handler."""
         del signal_number, frame
-        self._came = True
+        self.came = True
 
     def at(self, step: int) -> bool:
         """Whether to stop at this step; every process gets the same answer at the same step."""
         if jax.process_count() > 1:
             # jax watches SIGTERM itself, and agrees on the step to stop at.
             return multihost_utils.reached_preemption_sync_point(step)
-        return self._came
+        return self.came
 
 
 @contextmanager
 def watch_sigterm() -> Iterator[StopRequest]:
-    """Within it, SIGTERM is noted instead of ending the process."""
+    """Within it, SIGTERM is noted instead of ending the process; so may be this within another one."""
     request = StopRequest()
     if jax.process_count() > 1 or threading.current_thread() is not threading.main_thread():
         yield request
@@ -161,3 +161,5 @@ def watch_sigterm() -> Iterator[StopRequest]:
         yield request
     finally:
         signal.signal(signal.SIGTERM, before)
+        if request.came and callable(before):
+            before(signal.SIGTERM, None)  # who watches around this has to stop, too

@@ -136,7 +136,8 @@ def test_groups():
         return traced.key(config.resolve(BASE, config.unflatten(overrides)))
 
     same = [
-        {"init_seed": 3}, {"order_seed": 2**32 - 1}, {"noise.rate": 0.1}, {"noise.name": "pair_flip", "noise.rate": 0.3},
+        {"init_seed": 3}, {"order_seed": 2**32 - 1}, {"noise.rate": 0.1},
+        {"noise.name": "pair_flip", "noise.rate": 0.3},
         {"optimizer.learning_rate": 0.5}, {"optimizer.weight_decay": 0.1}, {"loss.name": "mae"},
         {"loss.name": "gce", "loss.defaults": "cifar10"},
     ]  # fmt: skip
@@ -154,7 +155,7 @@ def test_groups():
 def test_dry_run(tmp_path, capsys):
     assert engine.run(sweep(), tmp_path / "sweep", dry_run=True) == []
     output = capsys.readouterr().out
-    assert "6 trials of 36 steps in all; groups, each compiled once: 1" in output
+    assert "6 trials, 36 steps; 1 groups, each compiled once" in output
     assert "group 0: 6 trials of 6 steps" in output
     assert "0005  to do     loss.name=mse, optimizer.weight_decay=0.1" in output
     assert not (tmp_path / "sweep").exists()

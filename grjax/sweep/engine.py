@@ -22,10 +22,7 @@ from grjax.train import train_and_evaluate
 
 
 def run(sweep: Sweep, folder: Path, *, dry_run: bool = False) -> list[Result]:
-    """Runs what is left of a sweep; ends when every trial has ended, whoever ran it.
-
-    Whenever it is killed, the same call goes on: finished trials are not run again, begun ones go on from
-    their checkpoints. Several processes that call it for the same folder share the trials.
+    """Runs what is left of a sweep; what `--mode=sweep` does.
 
     Args:
       sweep: its definition.
@@ -36,21 +33,33 @@ def run(sweep: Sweep, folder: Path, *, dry_run: bool = False) -> list[Result]:
       The results so far, see `grjax.sweep.results.read`.
 
     Raises:
+      SweepFailedError: trials ended in an error; the others are complete.
+      ConfigError, WorkdirError, PreemptedError: see `run_trials`.
+    """
+    if dry_run:
+        _describe(sweep, folder, _checked(sweep, sweep.configs(), Shared()))
+        return results.read(folder)
+    found = run_trials(sweep, folder)
+    _raise_for_failed(found)
+    return found
+
+
+def run_trials(sweep: Sweep, folder: Path) -> list[Result]:
+    """Runs the trials that are left; returns when every trial has ended, whoever ran it.
+
+    Whenever it is killed, the same call goes on: finished trials are not run again, begun ones go on from
+    their checkpoints. Several processes that call it for the same folder share the trials.
+
+    Raises:
       ConfigError: some trial's config asks for something impossible; nothing is run.
       WorkdirError: the folder cannot be written, or belongs to another sweep.
-      SweepFailedError: trials ended in an error; the others are complete.
       PreemptedError: SIGTERM came; running trials are saved.
     """
     if jax.process_count() > 1:
         raise ConfigError("--mode=sweep: runs on one host; start a worker on each, see docs/sweep.md")
     require("optuna", "sweep")
-    shared = Shared()
-    configs = sweep.configs()
-    groups = _checked(sweep, configs, shared)
-    if dry_run:
-        _describe(sweep, folder, groups)
-        return results.read(folder)
-    _Worker(sweep, folder, configs, groups, shared).work()
+    shared, configs = Shared(), sweep.configs()
+    _Worker(sweep, folder, configs, _checked(sweep, configs, shared), shared).work()
     return results.read(folder)
 
 
@@ -99,7 +108,6 @@ class _Worker:
             f"{ran} of {len(states)} trials in {time.monotonic() - start:.1f} s; compiled: train step "
             f"{self._shared.compilations['train']}, evaluation step {self._shared.compilations['evaluation']}"
         )
-        _raise_for_failed(results.read(self._folder))
 
     def _all_ended(self) -> bool:
         states = self._queue.states()
@@ -196,9 +204,7 @@ def _describe(sweep: Sweep, folder: Path, groups: list[Group]) -> None:
         folder_lib.check(sweep, folder)
     ended = {result["trial"]: result["state"] for result in results.read(folder)}
     steps = sum(group.experiment.total_steps for group in groups)
-    print(
-        f"{folder}: {len(groups)} trials of {steps:,} steps in all; groups, each compiled once: {len(set(groups))}"
-    )
+    print(f"{folder}: {len(groups)} trials, {steps:,} steps; {len(set(groups))} groups, each compiled once")
     for group in dict.fromkeys(groups):
         members = [number for number, other in enumerate(groups) if other is group]
         steps = group.experiment.total_steps

@@ -1,0 +1,205 @@
+"""`run.py --mode=sweep` as real processes: stopped, killed at counted events, several on one folder."""
+
+import json
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from grjax import config, experiment
+from grjax.checkpoints import Checkpoints
+from grjax.sweep import results
+from grjax.workdir import read_config
+
+ROOT = Path(__file__).parent.parent
+ONE_DEVICE = {"XLA_FLAGS": "--xla_force_host_platform_device_count=1"}
+
+FILE = """
+from ml_collections import ConfigDict
+from grjax.sweep import Sweep, seeds
+
+def get_sweep(number):
+    return Sweep(ConfigDict({
+        "noise": {"name": "symmetric", "rate": 0.4},
+        "model": {"name": "cnn", "features": (8,), "hidden": 16},
+        "batch_size": 64, "train_steps": 6, "eval_every_steps": 3, "checkpoint_every_steps": 3,
+        "tensorboard": False,
+    }), seeds(range(int(number))))
+"""
+
+# run.py in a process that acts as it touches the sweep's folder for the n-th time, or first touches a path
+# with a certain name: the moment is the same on every machine, at any load. A number is a signal that it
+# sends itself; 'wait:N' waits until so many trials have begun, in this process or another.
+WORKER = """
+import os, runpy, sys, time
+from pathlib import Path
+act, moment, folder = sys.argv[1:4]
+touched = 0
+def watch(event, args):
+    global touched, act
+    paths = [os.fsdecode(arg) for arg in args[:2] if isinstance(arg, (str, bytes, os.PathLike))]
+    if not any(path.startswith(folder) for path in paths):
+        return
+    touched += 1
+    if act and (moment == str(touched) or any(moment in path.removeprefix(folder) for path in paths)):
+        wanted, act = act, ""
+        if not wanted.startswith("wait:"):
+            os.kill(os.getpid(), int(wanted))
+            return
+        while len(list(Path(folder).glob("trials/*/config.json"))) < int(wanted[5:]):
+            time.sleep(0.01)
+sys.addaudithook(watch)
+sys.argv = ["run.py", "--mode=sweep", *sys.argv[4:], f"--workdir={folder}"]
+sys.path.insert(0, os.getcwd())
+runpy.run_path("run.py", run_name="__main__")
+"""
+NEVER = ("", "")
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("config") / "small_sweep.py"
+    path.write_text(FILE)
+    return path
+
+
+def start(file, folder, number, act, moment, *arguments):
+    return subprocess.Popen(
+        [sys.executable, "-c", WORKER, str(act), str(moment), str(folder),
+         f"--config={file}:{number}", *arguments],
+        cwd=ROOT, env=os.environ | ONE_DEVICE, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def end(process):
+    output, _ = process.communicate(timeout=600)
+    return process.returncode, output
+
+
+def starts(folder):
+    """Of each trial the steps from which it was started."""
+    return [
+        [entry["from_step"] for entry in json.loads((path / "environment.json").read_text())]
+        for path in sorted(folder.glob("trials/*"))
+    ]
+
+
+def ran(output):
+    return int(re.search(r"^(\d+) of \d+ trials in", output, re.MULTILINE).group(1))
+
+
+def stopped_killed_and_shared(file, folder, *arguments):
+    """Five trials: a worker is stopped in the first, one killed in the second, two share what is left."""
+    code, output = end(start(file, folder, 5, int(signal.SIGTERM), "0000/metrics.jsonl", *arguments))
+    assert code == 75, output
+    assert "start the same command to go on" in output
+    code, output = end(
+        start(file, folder, 5, int(signal.SIGKILL), "0001/checkpoints/6.orbax-checkpoint-tmp", *arguments)
+    )
+    assert code == -signal.SIGKILL, output
+    assert [result["trial"] for result in results.read(folder)] == [0]
+    # Each waits within its first trial until the other has begun one too.
+    workers = [start(file, folder, 5, "wait:3", "noise.npz", *arguments) for _ in range(2)]
+    ends = [end(worker) for worker in workers]
+    assert [code for code, _ in ends] == [0, 0], ends
+    found = results.read(folder)
+    assert [(result["trial"], result["state"]) for result in found] == [(k, "complete") for k in range(5)]
+    assert len((folder / "results.jsonl").read_text().splitlines()) == 5
+    shares = [ran(output) for _, output in ends]
+    assert min(shares) >= 1
+    assert sum(shares) == 4
+    # The stopped and the crashed one went on from their checkpoints, and none was done twice.
+    assert starts(folder) == [[0, 0], [0, 3], [0], [0], [0]]
+    assert not list((folder / ".workers").iterdir())
+
+
+def test_stopped_killed_and_shared_by_two_workers(file, tmp_path):
+    stopped_killed_and_shared(file, tmp_path / "sweep")
+
+
+@pytest.mark.slow
+def test_workers_on_a_journal(file, tmp_path):
+    stopped_killed_and_shared(file, tmp_path / "sweep", "--config.sweep.storage=journal")
+    assert (tmp_path / "sweep" / "study.journal").exists()
+    assert not (tmp_path / "sweep" / "study.sqlite").exists()
+
+
+@pytest.fixture
+def postgresql(tmp_path_factory):
+    """The URL of a database of a server of its own, from Debian's package."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not programs:
+        pytest.skip("postgresql is not installed")
+    folder = tmp_path_factory.mktemp("postgresql")
+    user = {"user": "postgres", "group": "postgres"} if os.getuid() == 0 else {}  # it refuses root
+    for path in (folder, *list(folder.parents)[:2]):
+        path.chmod(0o777 if path == folder else 0o755)
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    data = folder / "data"
+    subprocess.run(
+        [programs[-1] / "initdb", "-D", data, "-U", "grjax", "-A", "trust", "--no-sync"],
+        check=True, stdout=subprocess.DEVNULL, **user,
+    )  # fmt: skip
+    options = f"-p {port} -k {folder} -c listen_addresses=localhost -c fsync=off"
+    control = [programs[-1] / "pg_ctl", "-D", data, "-w", "-l", folder / "log"]
+    subprocess.run([*control, "-o", options, "start"], check=True, stdout=subprocess.DEVNULL, **user)
+    yield f"postgresql+psycopg://grjax@localhost:{port}/postgres"
+    subprocess.run([*control, "-m", "immediate", "stop"], check=True, stdout=subprocess.DEVNULL, **user)
+
+
+@pytest.mark.slow
+def test_workers_on_postgresql(file, postgresql, tmp_path):
+    stopped_killed_and_shared(file, tmp_path / "sweep", f"--config.sweep.storage={postgresql}")
+    assert not (tmp_path / "sweep" / "study.sqlite").exists()
+
+
+def final_params(workdir):
+    checkpoints = Checkpoints(workdir / "checkpoints", 3)
+    like = experiment.create(config.resolve(read_config(workdir).to_dict())).init_state()
+    state = checkpoints.restore(checkpoints.steps()[-1], like=like)
+    checkpoints.close()
+    return state.params
+
+
+@pytest.mark.slow
+def test_no_trial_is_lost_or_doubled_over_twenty_kills(file, tmp_path):
+    """And each ends bit for bit as it does undisturbed."""
+    code, output = end(start(file, tmp_path / "undisturbed", 6, *NEVER))
+    assert code == 0, output
+    folder, rng, kills = tmp_path / "killed", random.Random(0), 0
+    while kills < 20:
+        code, output = end(start(file, folder, 6, int(signal.SIGKILL), rng.randint(1, 130)))
+        if code == 0:  # all were done before 20 kills: once more from the beginning
+            check_undisturbed(folder, tmp_path / "undisturbed")
+            folder = tmp_path / f"killed_{kills}"
+        else:
+            assert code == -signal.SIGKILL, output
+            kills += 1
+    code, output = end(start(file, folder, 6, *NEVER))
+    assert code == 0, output
+    check_undisturbed(folder, tmp_path / "undisturbed")
+
+
+def check_undisturbed(folder, undisturbed):
+    timed = {"seconds", "examples_per_second", "seconds_to_first_step", "wall_seconds"}
+    lines = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+    assert [(line["trial"], line["state"]) for line in lines] == [(k, "complete") for k in range(6)]
+    for line, other in zip(lines, results.read(undisturbed), strict=True):
+        ours, theirs = folder / line["workdir"], undisturbed / other["workdir"]
+        for a, b in zip(
+            jax.tree.leaves(final_params(ours)), jax.tree.leaves(final_params(theirs)), strict=True
+        ):
+            np.testing.assert_array_equal(a, b)
+        for key in line["summary"].keys() - timed:
+            assert line["summary"][key] == other["summary"][key]
+        assert len((ours / "metrics.jsonl").read_text().splitlines()) == 3
