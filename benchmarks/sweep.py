@@ -1,0 +1,208 @@
+"""What a sweep saves: trials at once against one by one, and a sweep against a process for each trial.
+
+  python -m benchmarks.sweep chunks            trials an hour by way of running them, as ratios (see `chunks`)
+  python -m benchmarks.sweep digits            configs/digits_sweep.py against separate runs (see `digits`)
+  python -m benchmarks.sweep chunks --models resnet20 cnn8 --batch_size 128        on a GPU
+
+Both print their result and store it in docs/results/sweep_speed.json.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+import grjax.config
+from benchmarks.environment import environment
+from configs.digits_sweep import get_sweep
+from grjax.steps import replicate
+from grjax.sweep import traced
+from grjax.sweep.mapping import Mapping, Spread, Vmapped
+from grjax.sweep.programs import Shared, arrays
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "docs" / "results" / "sweep_speed.json"
+
+
+def chunks(models: list[str], sizes: list[int], batch_size: int, rounds: int, steps: int) -> None:
+    """Train steps of trials at once, against those of one trial after another, through the same code.
+
+    Rounds alternate between all ways; a ratio is the median over rounds of (trials an hour of a way) / (of
+    one by one). Evaluation and checkpoints are left out. 'digits' is the network of configs/digits.py on its
+    data at its batch size; other models see random pixels in CIFAR's shape.
+    """
+    found = {}
+    for model in models:
+        shared = Shared()
+        with tempfile.TemporaryDirectory() as folder:
+            configs = _configs(model, max(sizes), batch_size, Path(folder))
+            ways: dict[str, tuple[int, Callable[[], float]]] = {
+                "one by one": (1, _one_by_one(shared, configs, steps))
+            }
+            for size in sizes:
+                ways[f"vmapped {size}"] = size, _at_once(shared, configs, Vmapped(size), steps)
+            if jax.local_device_count() > 1:
+                mapping = Spread()
+                ways["spread"] = mapping.size, _at_once(shared, configs, mapping, steps)
+            for _, run in ways.values():
+                run()  # compiles
+            times = [{name: run() / size for name, (size, run) in ways.items()} for _ in range(rounds)]
+        ratios = {name: statistics.median(one["one by one"] / one[name] for one in times) for name in ways}
+        milliseconds = 1e3 * statistics.median(one["one by one"] for one in times) / steps
+        found[model] = {
+            "milliseconds_a_step_one_by_one": milliseconds,
+            "batch_size": configs[0].batch_size,
+            "trials_an_hour_relative_to_one_by_one": ratios,
+        }
+        cells = ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items())
+        print(f"{model}, batch {configs[0].batch_size}, {milliseconds:.1f} ms a step: {cells}", flush=True)
+    _store("chunks", {"models": found, "rounds": rounds, "steps": steps})
+
+
+def _configs(model: str, count: int, batch_size: int, folder: Path) -> list[Any]:
+    """Configs of one group that differ in seeds, loss and noise rate."""
+    sweep = get_sweep()
+    configs = sweep.configs()[:: len(sweep.trials) // count][:count]
+    if model == "digits":
+        return configs
+    rng = np.random.default_rng(0)
+    examples = 4 * batch_size
+    np.savez(
+        folder / "pixels.npz",
+        images=rng.integers(0, 256, (examples, 32, 32, 3), np.uint8),
+        labels=np.arange(examples) % 10,
+        test_images=rng.integers(0, 256, (batch_size, 32, 32, 3), np.uint8),
+        test_labels=np.arange(batch_size) % 10,
+    )
+    layer = {
+        "data": {"name": "npz", "dir": str(folder / "pixels.npz")},
+        "model": {"name": model},
+        "batch_size": batch_size,
+        "eval_batch_size": batch_size,
+    }
+    return [grjax.config.resolve(config.to_dict(), layer) for config in configs]
+
+
+def _one_by_one(shared: Shared, configs: list[Any], steps: int) -> Callable[[], float]:
+    prepared = shared.prepare(configs[0])
+    state, data = replicate(prepared.init_state()), prepared.data()
+
+    def run() -> float:
+        nonlocal state
+        batches = prepared.experiment.train_batches(0)
+        start = time.perf_counter()
+        for _ in range(steps):
+            state, metrics = prepared.p_train_step(state, data, next(batches))
+            jax.block_until_ready(metrics)
+        return time.perf_counter() - start
+
+    return run
+
+
+def _at_once(shared: Shared, configs: list[Any], mapping: Mapping, steps: int) -> Callable[[], float]:
+    configs = configs[: mapping.size]
+    experiments = [shared.experiment(config) for config in configs]
+    p_train_step, _ = shared.group(configs[0]).mapped(mapping)
+
+    def stacked(trees: list[Any]) -> Any:
+        return mapping.place(jax.tree.map(lambda *leaves: np.stack(leaves), *trees))
+
+    state = stacked([shared.init_state(*each) for each in zip(configs, experiments, strict=True)])
+    values = stacked([arrays(traced.values(config)) for config in configs])
+    labels = stacked([experiment.noise.labels for experiment in experiments])
+    inputs = values, shared.device_data(experiments[0]).replace(labels=labels)
+
+    def run() -> float:
+        nonlocal state
+        feeds = [experiment.train_batches(0) for experiment in experiments]
+        start = time.perf_counter()
+        for _ in range(steps):
+            batches = mapping.batches([next(feed) for feed in feeds])
+            state, metrics = p_train_step(state, inputs, batches)
+            jax.block_until_ready(metrics)
+        return time.perf_counter() - start
+
+    return run
+
+
+def digits(separate: int) -> None:
+    """The 60 trials of configs/digits_sweep.py in one command, against a run.py for each.
+
+    Half of the separate runs come before the sweep and half after it; they are spread evenly over the trials.
+    Programs are cached nowhere but in the sweep's own process, as in the first run of anything new.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        trials = get_sweep().trials
+        chosen = [trials[k * len(trials) // separate] for k in range(separate)]
+        times = [_separate(folder, number, trial) for number, trial in enumerate(chosen[: separate // 2])]
+        sweep, output = _run(
+            "--mode=sweep", "--config=configs/digits_sweep.py", f"--workdir={folder / 'sweep'}",
+            f"--compilation_cache={folder / 'sweep_cache'}",
+        )  # fmt: skip
+        last = output.strip().splitlines()[-1]
+        print(f"sweep: {sweep}; {last}", flush=True)
+        times += [
+            _separate(folder, separate + number, trial)
+            for number, trial in enumerate(chosen[separate // 2 :])
+        ]
+    ratios = {
+        kind: sweep[kind] / (len(trials) * statistics.mean(one[kind] for one in times)) for kind in sweep
+    }
+    for one in times:
+        print(f"separate: {one}")
+    print(f"sweep / as many separate processes one after another: {ratios}")
+    stored = {"trials": len(trials), "sweep": sweep, "sweep_says": last, "separate": times, "ratios": ratios}
+    _store("digits", stored)
+
+
+def _separate(folder: Path, number: int, trial: dict[str, Any]) -> dict[str, float]:
+    """The seconds of one trial of the sweep in a process of its own."""
+    seconds, _ = _run(
+        "--config=configs/digits.py", "--config.tensorboard=false", f"--workdir={folder / str(number)}",
+        f"--compilation_cache={folder / f'cache_{number}'}",
+        *(f"--config.{key}={value}" for key, value in trial.items()),
+    )  # fmt: skip
+    return seconds
+
+
+def _run(*arguments: str) -> tuple[dict[str, float], str]:
+    """Seconds by the clock and of both cores' work, and what run.py prints."""
+    command = [sys.executable, "run.py", *arguments]
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    done = subprocess.run(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, check=True)
+    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    work = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"wall_seconds": round(wall, 1), "cpu_seconds": round(work, 1)}, done.stdout
+
+
+def _store(part: str, result: dict[str, Any]) -> None:
+    stored = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    stored[part] = {"environment": environment(), **result}
+    RESULTS.write_text(json.dumps(stored, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("what", choices=["chunks", "digits"])
+    parser.add_argument("--models", nargs="+", default=["digits", "cnn8", "resnet20"])
+    parser.add_argument("--sizes", nargs="+", type=int, default=[2, 4, 8, 16])
+    parser.add_argument("--batch_size", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=4, help="of each way in a round")
+    parser.add_argument("--separate", type=int, default=6, help="runs of run.py that are measured")
+    flags = parser.parse_args()
+    if flags.what == "digits":
+        digits(flags.separate)
+    else:
+        chunks(flags.models, flags.sizes, flags.batch_size, flags.rounds, flags.steps)
