@@ -2,13 +2,14 @@
 
 Each trial of the sweep is one of Optuna's, whose user attribute 'number' says which; WAITING, RUNNING,
 COMPLETE and FAIL mean what they say. A trial whose worker crashed becomes FAIL without an 'error', and
-another of Optuna's stands in for it. A worker on another machine is missed by its heartbeat, one on this
-machine at once, by the lock on its file.
+another of Optuna's stands in for it. A worker on this machine is missed at once, by the lock on its file;
+one on another by its heartbeat in the database, or without one by the time of its file.
 """
 
 import contextlib
 import fcntl
 import logging
+import os
 import socket
 import threading
 import uuid
@@ -175,10 +176,10 @@ class Queue:
                     self._storage.set_trial_state_values(self._id(trial.number), TrialState.FAIL)
 
     def _is_gone(self, worker: str) -> bool:
-        """Whether a worker of this machine has ended; of others only their heartbeat tells."""
-        if worker.rpartition("-")[0] != socket.gethostname():
-            return False
+        """Whether a worker has ended, or has not been heard of for long; a database tells that itself."""
         try:
+            if worker.rpartition("-")[0] != socket.gethostname():
+                return not isinstance(self._storage, RDBStorage) and self._silence(worker) > 2
             with open(self._workers / worker, encoding="utf-8") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except FileNotFoundError:
@@ -188,11 +189,18 @@ class Queue:
         (self._workers / worker).unlink(missing_ok=True)
         return True
 
+    def _silence(self, worker: str) -> float:
+        """How many heartbeats ago a worker was last heard of, by the clock of the file system."""
+        os.utime(self._workers / self._me)
+        mine, theirs = ((self._workers / name).stat().st_mtime for name in (self._me, worker))
+        return (mine - theirs) / self._sweep.heartbeat_seconds
+
     def _beat(self) -> None:
         while not self._stopped.wait(self._sweep.heartbeat_seconds):
             self._record_heartbeats()
 
     def _record_heartbeats(self) -> None:
+        os.utime(self._workers / self._me)
         if not isinstance(self._storage, RDBStorage):
             return
         for trial in list(self._mine.values()):
