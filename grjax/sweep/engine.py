@@ -93,26 +93,24 @@ class _Worker:
         start, ran = time.monotonic(), 0
         with self._queue, watch_sigterm() as stop_request, self._display.live():
             self._queue.fill(retry_failed=self._sweep.retry_failed)
-            while not self._all_ended():
+            self._display.update(self._queue.states())
+            while True:
                 _stop_if_asked(stop_request, self._folder)
-                numbers = self._claim()
-                if not numbers:
-                    time.sleep(1)  # other workers have the rest; one of them may crash
-                    self._queue.fill()
+                if numbers := self._claim():
+                    self._run(numbers, stop_request)
+                    ran += len(numbers)
                     continue
-                self._run(numbers, stop_request)
-                ran += len(numbers)
-                self._queue.fill()
-            states = self._queue.states()
+                self._queue.fill()  # other workers have the rest; one of them may have crashed
+                states = self._queue.states()
+                self._display.update(states)
+                if set(states.values()) <= {"complete", "failed"}:
+                    break
+                if "waiting" not in states.values():
+                    time.sleep(1)
         self._display.say(
             f"{ran} of {len(states)} trials in {time.monotonic() - start:.1f} s; compiled: train step "
             f"{self._shared.compilations['train']}, evaluation step {self._shared.compilations['evaluation']}"
         )
-
-    def _all_ended(self) -> bool:
-        states = self._queue.states()
-        self._display.update(states)
-        return set(states.values()) <= {"complete", "failed"}
 
     def _claim(self) -> list[int]:
         """Takes as many trials as run at once: those that have begun are finished one by one."""
@@ -131,10 +129,6 @@ class _Worker:
         """Runs claimed trials to their ends, and records how they ended."""
         try:
             outcomes = self._outcomes(numbers, stop_request)
-        except BusyError:  # a worker was taken for crashed and is not
-            self._queue.give_back(numbers)
-            time.sleep(1)
-            return
         except (PreemptedError, KeyboardInterrupt):
             self._queue.give_back(numbers)
             raise
@@ -154,7 +148,12 @@ class _Worker:
             return chunk.run(configs, workdirs, self._shared, self._mapping, stop_request)
         [config], [workdir] = configs, workdirs
         prepared, display = self._shared.prepare(config), Display(quiet=True)
-        return [train_and_evaluate(config, workdir, prepared=prepared, display=display)]
+        while True:
+            try:
+                return [train_and_evaluate(config, workdir, prepared=prepared, display=display)]
+            except BusyError:  # its worker was taken for crashed and is not: this one finds what it leaves
+                time.sleep(1)
+                _stop_if_asked(stop_request, self._folder)
 
     def _record(self, number: int, outcome: Outcome) -> None:
         """A line in results.jsonl, then an end in the queue; killed in between, it ends the same again."""
