@@ -56,6 +56,7 @@ def test_axes():
     assert over("loss", [{"name": "gce", "beta": {"name": "linear"}}]) == [
         {"loss.name": "gce", "loss.beta.name": "linear"}
     ]
+    assert type(over("noise.rate", np.linspace(0, 1, 3))[0]["noise.rate"]) is float  # as JSON has it
     assert [point["order_seed"] for point in product(seeds(range(2)), rates)] == [0, 0, 1, 1]
     with pytest.raises(ConfigError, match=r"noise.rate: two axes of the sweep set it"):
         product(rates, rates)
@@ -119,7 +120,7 @@ def test_members_of_the_family_are_their_losses():
     of_member = jax.jit(lambda values: both(lambda z: family.loss(values).apply(z, labels, (), 0)))
     for name, options in MEMBERS:
         loss = losses.for_training(name, **options)
-        wanted = both(lambda z, loss=loss: loss.apply(z, labels, (), 0))
+        wanted = jax.jit(lambda loss=loss: both(lambda z: loss.apply(z, labels, (), 0)))()
         for found, exact in zip(of_member(family.member(name, options)), wanted, strict=True):
             np.testing.assert_allclose(found, exact, rtol=2e-5, atol=2e-6, err_msg=f"{name} {options}")
 

@@ -7,6 +7,8 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from grjax.config import flatten
 from grjax.errors import ConfigError
 
@@ -19,14 +21,15 @@ def over(key: str, values: Iterable[Any]) -> list[Point]:
 
     Args:
       key: dotted, as 'noise.rate', or a section, as 'loss'.
-      values: for each point one; of a section a mapping.
+      values: for each point one, NumPy's numbers too; of a section a mapping.
 
     Example:
       >>> from grjax.sweep import over
       >>> over('loss', [{'name': 'cross_entropy'}, {'name': 'gce', 'q': 0.7}])
       [{'loss.name': 'cross_entropy'}, {'loss.name': 'gce', 'loss.q': 0.7}]
     """
-    return [flatten(value, f"{key}.") if isinstance(value, Mapping) else {key: value} for value in values]
+    plain = (value.item() if isinstance(value, np.generic) else value for value in values)
+    return [flatten(value, f"{key}.") if isinstance(value, Mapping) else {key: value} for value in plain]
 
 
 def seeds(values: Iterable[int]) -> list[Point]:
