@@ -22,21 +22,26 @@ from grjax.sweep.selection import Select
 from grjax.sweep.table import Table
 
 
-def build(*, num_seeds: int = 3, quick: bool = False) -> Sweep:
-    base = ConfigDict({**digits.get_config().to_dict(), "eval_every_epochs": 10.0, "tensorboard": False})
+def build(*, num_epochs: float = 20.0, num_seeds: int = 3, quick: bool = False) -> Sweep:
+    epochs = 1.0 if quick else num_epochs
+    base = ConfigDict(
+        {
+            **digits.get_config().to_dict(),
+            "train_epochs": epochs,
+            "eval_every_epochs": epochs / 4,
+            "checkpoint_every_epochs": epochs,
+            "tensorboard": False,
+        }
+    )
     rates = RATES[1::2] if quick else RATES
-    if quick:
-        base.train_epochs = base.eval_every_epochs = 1.0
+    columns = {f"r = {rate:g}": {"noise.rate": rate} for rate in rates}
     grid = [
         {"loss.lam": lam, "loss.beta": beta} for lam in GRID for beta in GRID[lam][: 2 if quick else None]
     ]
-    columns = {f"r = {rate:g}": {"noise.rate": rate} for rate in rates}
     return Sweep(
         base=base,
         trials=product(grid, list(columns.values()), seeds(range(2 if quick else num_seeds))),
-        select=Select(
-            among=("loss.beta",), seeds=tuple(seeds(range(100, 102 if quick else 100 + num_seeds)))
-        ),
+        select=Select(among=("loss.beta",), seeds=tuple(seeds((100, 101)))),
         table=Table(
             title="Gradient Rescaling on digits, by emphasis mode and noise rate",
             rows={f"λ={lam:g}": {"loss.lam": lam} for lam in GRID},

@@ -9,6 +9,8 @@ from ml_collections import ConfigDict
 
 from grjax import config as config_lib
 from grjax.errors import ConfigError
+from grjax.sweep.selection import Select
+from grjax.sweep.table import Table
 
 Execution = Literal["auto", "one_by_one", "vmapped", "spread"]
 
@@ -29,9 +31,8 @@ class Sweep:
     Attributes:
       base: what all trials share, as a config file's `get_config` returns it.
       trials: for each trial its overrides, {dotted key: value}; made by `grjax.sweep.axes`.
-      table: how the results become a table.
-      select: how hyper-parameters are chosen.
-      published: published numbers to set beside.
+      table: how the results become a table, or several.
+      select: how hyper-parameters are chosen on held-out data before the trials run; see docs/tables.md.
       execution: 'one_by_one': one trial after another through the same compiled step; 'vmapped': `chunk`
         trials at a time in one step; 'spread': as many at a time as there are devices, each on its own;
         'auto': what was measured to be fastest, see docs/sweep.md. A trial ends the same whichever it is.
@@ -44,9 +45,8 @@ class Sweep:
 
     base: ConfigDict
     trials: list[dict[str, Any]]
-    table: Any = None
-    select: Any = None
-    published: Any = None
+    table: Table | tuple[Table, ...] | None = None
+    select: Select | None = None
     execution: Execution = "auto"
     chunk: int = 4
     storage: str = ""

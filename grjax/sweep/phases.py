@@ -9,7 +9,7 @@ from grjax.sweep import engine, selection, table_files
 from grjax.sweep.definition import Sweep
 from grjax.sweep.results import Result, exclusive, read
 from grjax.sweep.search import example, search
-from grjax.sweep.selection import Choice
+from grjax.sweep.selection import Choice, Select
 from grjax.sweep.table import Table, check
 
 
@@ -39,7 +39,7 @@ def run(sweep: Sweep, folder: Path, *, dry_run: bool = False) -> list[Result]:
     made: list[Choice] = []
     final = sweep
     if sweep.select is not None:
-        made = _chosen(sweep, folder, dry_run)
+        made = _chosen(sweep, sweep.select, folder, dry_run)
         if dry_run and not made:
             return []
         trials = selection.final_trials(made)
@@ -53,20 +53,22 @@ def run(sweep: Sweep, folder: Path, *, dry_run: bool = False) -> list[Result]:
             table_files.write(tables, sweep.trials, read(folder), folder, made)
 
 
-def _chosen(sweep: Sweep, folder: Path, dry_run: bool) -> list[Choice]:
+def _chosen(sweep: Sweep, select: Select, folder: Path, dry_run: bool) -> list[Choice]:
     """The first phase: what is chosen; in a dry run nothing, unless it has been chosen before."""
-    planned = selection.choices(sweep.select, sweep.trials)
+    planned = selection.choices(select, sweep.trials)
     # Whether all of it is possible shows before any of it is run.
     dataclasses.replace(sweep, trials=[example(trial) for trial in sweep.trials]).configs()
     path = folder / "selection.json"
+    if not dry_run:
+        folder.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        made = _compared(sweep, folder / "selection", dry_run)
+        made = _compared(sweep, select, folder / "selection", dry_run)
         if dry_run:
             print(f"then {sum(len(each.seeds) for each in planned)} trials with what is chosen of each")
             return []
         with exclusive(folder / ".selection.lock"):  # of several workers one chooses for all
             if not path.exists():
-                selection.write(sweep.select, made, path)
+                selection.write(select, made, path)
     stored = selection.read(path)
     if [_settings(each) for each in stored] != [_settings(each) for each in planned]:
         raise WorkdirError(
@@ -75,21 +77,23 @@ def _chosen(sweep: Sweep, folder: Path, dry_run: bool) -> list[Choice]:
     return stored
 
 
-def _compared(sweep: Sweep, folder: Path, dry_run: bool) -> list[Choice]:
+def _compared(sweep: Sweep, select: Select, folder: Path, dry_run: bool) -> list[Choice]:
     """Trains the candidates with data held out, and returns the choices with their scores."""
-    if sweep.select.search is not None:
+    if select.search is not None:
         if dry_run:
-            spaces = [each.candidates[0].overrides for each in selection.choices(sweep.select, sweep.trials)]
-            print(f"{sum(map(bool, spaces))} searches of {sweep.select.search.num_trials} candidates each")
+            spaces = [each.candidates[0].overrides for each in selection.choices(select, sweep.trials)]
+            print(f"{sum(map(bool, spaces))} searches of {select.search.num_trials} candidates each")
             return []
-        folder.mkdir(parents=True, exist_ok=True)
-        return search(sweep, folder)
-    trials = selection.comparing_trials(sweep.select, sweep.trials)
+        folder.mkdir(exist_ok=True)
+        return search(sweep, select, folder)
+    trials = selection.comparing_trials(select, sweep.trials)
     if not trials:
-        return selection.choices(sweep.select, sweep.trials)
+        return selection.choices(select, sweep.trials)
     with contextlib.suppress(SweepFailedError):  # what failed is not chosen, and selection.json says so
-        engine.run(dataclasses.replace(sweep, trials=trials, select=None, table=None), folder, dry_run=dry_run)
-    return selection.choose(sweep.select, sweep.trials, read(folder))
+        engine.run(
+            dataclasses.replace(sweep, trials=trials, select=None, table=None), folder, dry_run=dry_run
+        )
+    return selection.choose(select, sweep.trials, read(folder))
 
 
 def _settings(choice: Choice) -> list[str]:

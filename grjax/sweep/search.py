@@ -1,26 +1,31 @@
 """The first phase of a selection whose candidates an Optuna sampler draws, pruned on held-out data."""
 
+import dataclasses
 import hashlib
+import json
 import math
 import statistics
+import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grjax import config as config_lib
-from grjax.errors import PreemptedError
-from grjax.metrics import Row
+from grjax.errors import PreemptedError, WorkdirError
+from grjax.metrics import Row, write_whole
 from grjax.progress import Display
 from grjax.sweep.definition import Sweep, describe
 from grjax.sweep.programs import Shared
 from grjax.sweep.queue import open_storage
-from grjax.sweep.selection import Candidate, Choice, Overrides, Search, as_text, choices, score
+from grjax.sweep.results import exclusive
+from grjax.sweep.selection import Candidate, Choice, Overrides, Search, Select, as_text, choices, score
 from grjax.train import train_and_evaluate
 
 if TYPE_CHECKING:
     import optuna  # an extra
 
 
-def search(sweep: Sweep, folder: Path) -> list[Choice]:
+def search(sweep: Sweep, select: Select, folder: Path) -> list[Choice]:
     """Searches the space of each choice of a sweep, or goes on with it; returns the choices with scores.
 
     Each choice is an Optuna study in the folder's storage, each of its trials as many runs as there are
@@ -28,17 +33,20 @@ def search(sweep: Sweep, folder: Path) -> list[Choice]:
     values, from its checkpoints.
 
     Args:
-      sweep: with `select.search`.
+      sweep: with spaces in its trials.
+      select: with a `search`.
       folder: of the search.
 
     Raises:
       ConfigError: see `selection.choices`.
+      WorkdirError: the folder holds another search.
       PreemptedError: SIGTERM came; the state is saved.
     """
-    shared = Shared()
+    shared, planned = Shared(), choices(select, sweep.trials)
+    name = _open_for(select, planned, folder)
     return [
-        _searched(sweep, choice, folder, shared) if choice.candidates[0].overrides else choice
-        for choice in choices(sweep.select, sweep.trials)
+        _searched(sweep, select, choice, folder, name, shared) if choice.candidates[0].overrides else choice
+        for choice in planned
     ]
 
 
@@ -58,15 +66,37 @@ def example(trial: Overrides) -> dict[str, Any]:
     return {key: value(of) for key, of in trial.items()}
 
 
-def _searched(sweep: Sweep, choice: Choice, folder: Path, shared: Shared) -> Choice:
+def _open_for(select: Select, planned: Sequence[Choice], folder: Path) -> str:
+    """Makes the folder the search's own, or checks that it is; returns a name that no other search has."""
+    spaces = [[as_text(each.setting), as_text(each.candidates[0].overrides)] for each in planned]
+    mine = {"metric": select.metric, "held_out": select.held_out(), "spaces": spaces}
+    mine |= dataclasses.asdict(select)["search"]
+    path = folder / "search.json"
+    with exclusive(folder / ".search.lock"):
+        if not path.exists():
+            content = {"name": f"{folder.absolute().parent.name}-{uuid.uuid4().hex[:8]}", **mine}
+            write_whole(path, json.dumps(content, indent=1) + "\n")
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    differing = [key for key, value in mine.items() if stored.get(key) != value]
+    if differing:
+        raise WorkdirError(
+            f"{folder}: holds another search ({', '.join(differing)} differ); take another --workdir"
+        )
+    return stored["name"]
+
+
+def _searched(
+    sweep: Sweep, select: Select, choice: Choice, folder: Path, name: str, shared: Shared
+) -> Choice:
     """The choice with what was drawn as its candidates."""
     import optuna
 
-    plan: Search = sweep.select.search
+    plan = select.search
+    assert plan is not None
     space = choice.candidates[0].overrides
     study = optuna.create_study(
         storage=open_storage(folder, sweep),
-        study_name=f"select {describe(choice.setting)}",
+        study_name=f"{name}: {describe(choice.setting)}",
         sampler=_sampler(plan.sampler, plan.seed),
         pruner=_pruner(plan),
         direction="maximize",
@@ -80,9 +110,14 @@ def _searched(sweep: Sweep, choice: Choice, folder: Path, shared: Shared) -> Cho
         try:
             scores = [
                 _score(
-                    sweep, {**choice.setting, **values, **seeds}, trial if k == 0 else None, folder, shared
+                    sweep,
+                    select,
+                    {**choice.setting, **values, **seeds},
+                    trial if k == 0 else None,  # Optuna prunes by one course of values
+                    folder,
+                    shared,
                 )
-                for k, seeds in enumerate(sweep.select.seeds or choice.seeds)
+                for k, seeds in enumerate(select.seeds or choice.seeds)
             ]
         except optuna.TrialPruned:
             raise
@@ -105,12 +140,18 @@ def _searched(sweep: Sweep, choice: Choice, folder: Path, shared: Shared) -> Cho
 
 
 def _score(
-    sweep: Sweep, overrides: Overrides, trial: "optuna.Trial | None", folder: Path, shared: Shared
+    sweep: Sweep,
+    select: Select,
+    overrides: Overrides,
+    trial: "optuna.Trial | None",
+    folder: Path,
+    shared: Shared,
 ) -> float:
     """Trains a candidate on the part that is not held out, and returns its metric.
 
     Args:
-      sweep: of the search.
+      sweep: that selects.
+      select: its selection.
       overrides: of the run, seeds and candidate.
       trial: that may be pruned meanwhile; None: it runs to its end.
       folder: of the search.
@@ -118,9 +159,9 @@ def _score(
     """
     import optuna
 
-    overrides = {**overrides, **sweep.select.held_out()}
+    overrides = {**overrides, **select.held_out()}
     config = config_lib.resolve(sweep.base, config_lib.unflatten(overrides))
-    column = sweep.select.metric.removesuffix("_last").removesuffix("_best")
+    column = select.metric.removesuffix("_last").removesuffix("_best")
 
     def on_row(row: Row) -> None:
         if trial is not None and row["step"] > 0:
@@ -133,7 +174,7 @@ def _score(
     summary = train_and_evaluate(
         config, workdir, prepared=shared.prepare(config), on_row=on_row, display=Display(quiet=True)
     )
-    return score(sweep.select, summary, workdir.name)
+    return score(select, summary, workdir.name)
 
 
 def _ended(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
