@@ -1,15 +1,28 @@
-"""Workdirs as runs leave them, without training: what they write is made up and goes through their own code."""
+"""Workdirs as runs and sweeps leave them, without training: their own code writes what is made up here."""
+
+import itertools
+import json
 
 import numpy as np
 
 from grjax import config, metrics, noise, predictions, workdir
 from grjax.metrics import MetricsFile, Predictions
+from grjax.sweep import results
 
 CLASSES = 4
 
 
 def write_run(
-    path, *, loss=None, noise_section=None, keep=True, finished=True, epochs=4, examples=96, seed=0, data="digits"
+    path,
+    *,
+    loss=None,
+    noise_section=None,
+    keep=True,
+    finished=True,
+    epochs=4,
+    examples=96,
+    seed=0,
+    data="digits",
 ):
     """A run of `epochs` evaluations and the one at step 0, 3 steps an epoch."""
     rng = np.random.default_rng(seed)
@@ -36,12 +49,51 @@ def write_run(
         }
         row = {"step": 3 * epoch, "epoch": float(epoch), "learning_rate": 0.1, "examples_per_second": None}
         row |= metrics.clean_metrics("test", made_up["test"], test_labels)
-        file.write({**row, **metrics.train_metrics(made_up["train"], noisy), "seconds": 1.5 * epoch})
+        row |= metrics.train_metrics(made_up["train"], noisy) | {"seconds": 1.5 * epoch}
+        file.write(row)
         if keep:
             predictions.keep(path, 3 * epoch, made_up, {"train": noisy.labels, "test": test_labels}, CLASSES)
     if finished:
-        metrics.write_whole(path / "summary.json", '{"examples_per_second": 1000.0}\n')
+        accuracies = [each["test_accuracy"] for each in file.rows]
+        summary = {key: row[key] for key in ("memorisation", "train_accuracy_noisy", "train_accuracy_intact")}
+        summary |= {"test_accuracy_last": accuracies[-1], "test_accuracy_best": max(accuracies)}
+        metrics.write_whole(path / "summary.json", json.dumps({**summary, "examples_per_second": 1000.0}))
     return path
+
+
+def write_sweep(folder, *, lams=(0.0, 1.0), rates=(0.2, 0.6), seeds=2):
+    """A sweep over lam and noise rate that has selected beta; of its last setting one trial has failed."""
+    trials, choices = {}, []
+    for lam, rate in itertools.product(lams, rates):
+        setting = {"loss.lam": lam, "noise.rate": rate}
+        for seed in range(seeds):
+            number = len(trials)
+            path = folder / "trials" / f"{number:04d}"
+            path.mkdir(parents=True)
+            loss = {"name": "gradient_rescaling", "lam": lam, "beta": 8.0}
+            noise_section = {"name": "symmetric", "rate": rate, "seed": seed}
+            write_run(path, loss=loss, noise_section=noise_section, keep=False, epochs=2, seed=number)
+            failed = number == len(lams) * len(rates) * seeds - 1
+            overrides = {
+                **setting,
+                "loss.beta": 8.0,
+                "noise.seed": seed,
+                "init_seed": seed,
+                "order_seed": seed,
+            }
+            error = "NonFiniteError: the loss is nan" if failed else None
+            trials[number] = results.collect(number, overrides, path, 0, error)
+        candidates = [
+            {"overrides": {"loss.beta": beta}, "scores": [1 - abs(lam - rate) - beta / 100] * seeds}
+            for beta in (8.0, 16.0)
+        ]
+        choices.append({"setting": setting, "candidates": candidates, "chosen": {"loss.beta": 8.0}})
+    results.add(folder, trials)
+    (folder / "selection.json").write_text(json.dumps({"choices": choices}))
+    (folder / "table.md").write_text(
+        "## Digits\n\n| | r = 0.2 |\n|---|---|\n| λ=0 | 0.9 ± 0.1 (2)<br>0.8: above |\n\n`<b>`\n"
+    )
+    return folder
 
 
 def _made_up(rng, true, given, skill):

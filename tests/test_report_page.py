@@ -2,7 +2,7 @@
 
 import pytest
 from chromium import EXECUTABLE, Chromium
-from reported_runs import write_run
+from reported_runs import write_run, write_sweep
 
 from grjax.analysis.report import write_report
 
@@ -19,6 +19,11 @@ WIDE, PHONE = 1280, 390
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     return write_report([write_run(tmp_path_factory.mktemp("run"))])
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    return write_report([write_sweep(tmp_path_factory.mktemp("sweep"))])
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +48,14 @@ def test_page_is_whole(browser, report, width, dark):
         "[...document.querySelectorAll('figure')].filter(f => f.scrollWidth > f.clientWidth).map(f => f.id)"
     )
     assert cut == []
+
+
+def test_page_of_a_sweep_fits_a_phone(browser, sweep):
+    browser.open(sweep, width=PHONE)
+    assert browser.requests() == [sweep.resolve().as_uri()]
+    assert browser.complaints() == []
+    assert browser.evaluate("document.documentElement.scrollWidth") <= PHONE
+    assert browser.evaluate("document.querySelectorAll('figure svg').length") == len(page.OF_A_SWEEP)
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -23,7 +23,7 @@ def write_report(workdirs: Sequence[Path], output: Path | None = None) -> Path:
       ConfigError: matplotlib or jinja2 is not installed.
       WorkdirError: no run there, or a damaged one, or nothing can be written.
     """
-    for package in ("matplotlib", "jinja2"):
+    for package in ("matplotlib", "jinja2", "markdown_it"):
         require(package, "figures")
     from grjax.analysis.report import page  # it and all beside it import them
 

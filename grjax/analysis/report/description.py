@@ -1,11 +1,15 @@
-"""What the page says of a run in words, numbers and tables."""
+"""What the page says in words, numbers and tables."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import markdown_it
+
 from grjax import config as config_lib
+from grjax.analysis.report import comparison, trials
 from grjax.analysis.report.runs import Run
+from grjax.analysis.report.trials import Sweep
 
 
 def cell(value: Any) -> str:
@@ -27,27 +31,91 @@ def exact(value: Any) -> str:
     return "–" if value is None else str(value)
 
 
-def describe(run: Run) -> dict[str, Any]:
-    """What the page says of a run in words and tables."""
+def of_runs(found: Sequence[Run]) -> dict[str, Any]:
+    """What the template is given of one run or several, but for the figures."""
+    return {
+        "title": _title(found),
+        "notices": [
+            f"{run.name} is not finished: measured up to step {run.rows[-1]['step']} of "
+            f"{config_lib.steps(run.config, 'train', run.steps_per_epoch)}."
+            for run in found
+            if run.summary is None
+        ],
+        "facts": list(_facts(found[0])) if len(found) == 1 else [],
+        "comparison": comparison.table(found) if len(found) > 1 else None,
+        "sweep": None,
+        "provenance": [_provenance(run) for run in found],
+    }
+
+
+def of_sweep(sweep: Sweep) -> dict[str, Any]:
+    """What the template is given of a sweep, but for the figures."""
+    complete = sum(len(setting.complete) for setting in sweep.settings)
+    failed = len(sweep.results) - complete
+    config = trials.shared_config(sweep)
+    starts = [result["environment"] for result in sweep.results if result["environment"]]
+    columns, rows = trials.table(sweep)
+    written = sweep.folder / "table.md"
+    return {
+        "title": {
+            "heading": f"Sweep {sweep.folder.resolve().name}",
+            "subtitle": f"{complete} complete runs of {len(sweep.settings)} settings on "
+            f"{config.get('data.name', 'several data sets')}",
+        },
+        "notices": [f"{failed} of {len(sweep.results)} trials failed; {sweep.first_error()}"]
+        if failed
+        else [],
+        "facts": [],
+        "comparison": None,
+        "sweep": {
+            "columns": columns,
+            "rows": rows,
+            "tables": _markdown(written.read_text(encoding="utf-8")) if written.exists() else None,
+        },
+        "provenance": [
+            {
+                "name": sweep.folder.name,
+                "config": config,
+                "changed": _changed(config),
+                "noise": {},
+                "seeds": {},
+                "starts": list({json.dumps(_machine(start)): _machine(start) for start in starts}.values()),
+                "rows": [],
+            }
+        ],
+    }
+
+
+def _provenance(run: Run) -> dict[str, Any]:
     config = config_lib.flatten(run.config)
-    defaults = json.loads(json.dumps(config_lib.flatten(config_lib.defaults().to_dict())))
-    changed = {key: value for key, value in config.items() if key not in defaults or defaults[key] != value}
     return {
         "name": run.name,
-        "facts": list(_facts(run)),
-        "finished": run.summary is not None,
-        "step": run.rows[-1]["step"],
-        "total_steps": config_lib.steps(run.config, "train", run.steps_per_epoch),
         "config": dict(sorted(config.items())),
-        "changed": dict(sorted(changed.items())),
-        "noise_facts": _noise_facts(run.provenance),
+        "changed": _changed(config),
+        "noise": _noise_facts(run.provenance),
         "seeds": {key: value for key, value in sorted(config.items()) if key.split(".")[-1].endswith("seed")},
         "starts": [_start(start) for start in run.starts],
         "rows": run.rows,
     }
 
 
-def title(found: Sequence[Run]) -> dict[str, str]:
+def _changed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of a flat config that differ from the defaults."""
+    defaults = json.loads(json.dumps(config_lib.flatten(config_lib.defaults().to_dict())))
+    return {
+        key: value for key, value in sorted(config.items()) if key not in defaults or defaults[key] != value
+    }
+
+
+def _markdown(text: str) -> str:
+    """The tables of table.md as HTML, in which only its own line breaks are markup."""
+    html = markdown_it.MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    html = html.replace("&lt;br&gt;", "<br>").replace("<h2>", "<h3>").replace("</h2>", "</h3>")
+    opening = '<div class="scroll" role="region" tabindex="0" aria-label="Table"><table>'
+    return html.replace("<table>", opening).replace("</table>", "</table></div>")
+
+
+def _title(found: Sequence[Run]) -> dict[str, str]:
     """What the runs are, in two lines: what they have in common."""
 
     def of(section: str) -> str:
@@ -76,6 +144,11 @@ def _noise_facts(noise: Mapping[str, Any]) -> dict[str, Any]:
         if key not in drawn
     }
     return {**convention, **{key: value for key, value in rest.items() if value is not None}}
+
+
+def _machine(start: Mapping[str, Any]) -> dict[str, Any]:
+    """What starts on the same machine with the same versions have in common."""
+    return {key: value for key, value in _start(start).items() if key not in ("time", "command", "from step")}
 
 
 def _start(start: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,9 +8,21 @@ from typing import Any, NamedTuple
 import jinja2
 import matplotlib
 
-from grjax.analysis.report import agreement, comparison, curves, description, labels, runs, style, svg
+from grjax.analysis.report import (
+    agreement,
+    comparison,
+    curves,
+    description,
+    labels,
+    multiples,
+    runs,
+    style,
+    svg,
+    trials,
+)
 from grjax.analysis.report.runs import Run, UnavailableError
-from grjax.analysis.report.style import Drawing
+from grjax.analysis.report.style import WIDTH, Drawing
+from grjax.analysis.report.trials import Sweep
 from grjax.errors import WorkdirError
 from grjax.metrics import write_whole
 
@@ -53,12 +65,31 @@ OF_SEVERAL = (
 )
 
 
+OF_A_SWEEP = (
+    Entry("Learning curves", "learning_curves", "Each setting", multiples.learning_curves),
+    Entry("Emphasis mode", "accuracy_by_mode", "Accuracy by emphasis mode", multiples.accuracy_by_mode),
+    Entry("Emphasis mode", "best_mode", "Best mode", multiples.best_mode),
+)
+
+
 def write(workdirs: Sequence[Path], output: Path | None) -> Path:
     """See `grjax.analysis.report.write_report`."""
-    found = runs.read(workdirs)
+    subject: Run | Sequence[Run] | Sweep
+    entries: Sequence[Entry]
+    sweeps = [workdir for workdir in workdirs if trials.is_sweep(workdir)]
+    if sweeps and len(workdirs) > 1:
+        raise WorkdirError(f"--workdir={sweeps[0]}: is a sweep, which has a report of its own; take it alone")
+    if sweeps:
+        subject = trials.read(sweeps[0])
+        entries, said = OF_A_SWEEP, description.of_sweep(subject)
+    elif len(workdirs) == 1:
+        (subject,) = found = runs.read(workdirs)
+        entries, said = OF_A_RUN, description.of_runs(found)
+    else:
+        subject = found = runs.read(workdirs)
+        entries, said = OF_SEVERAL, description.of_runs(found)
     if output is None:
         output = workdirs[0] if len(workdirs) == 1 else runs.shared_folder(workdirs)
-    entries, subject = (OF_A_RUN, found[0]) if len(found) == 1 else (OF_SEVERAL, found)
     files: dict[str, bytes] = {}
     sections: dict[str, list[dict[str, Any]]] = {}
     with matplotlib.rc_context(style.RC):
@@ -68,12 +99,10 @@ def write(workdirs: Sequence[Path], output: Path | None) -> Path:
         _environment()
         .get_template("report.html")
         .render(
-            title=description.title(found),
             theme=style.THEME,
             series=[svg.variable(colour) for colour in style.SERIES],
             sections=sections,
-            runs=[description.describe(run) for run in found],
-            comparison=comparison.table(found) if len(found) > 1 else None,
+            **said,
         )
     )
     try:
@@ -84,17 +113,24 @@ def write(workdirs: Sequence[Path], output: Path | None) -> Path:
     return output / "report.html"
 
 
-def _figure(entry: Entry, subject: Run | Sequence[Run], files: dict[str, bytes]) -> dict[str, Any]:
+def _figure(entry: Entry, subject: Run | Sequence[Run] | Sweep, files: dict[str, bytes]) -> dict[str, Any]:
     """A figure for the template; its files are added to `files`."""
     try:
         drawing = entry.draw(subject)
     except UnavailableError as reason:
-        return {"name": entry.name, "title": entry.title, "unavailable": str(reason), "tall": False}
+        return {"name": entry.name, "title": entry.title, "unavailable": str(reason)}
     for ending in ("svg", "png"):
         files[f"{entry.name}.{ending}"] = svg.render(drawing.figure, ending)
-    tall = drawing.figure.get_figheight() > 4
+    width, height = drawing.figure.get_size_inches()
     image = svg.inline(files[f"{entry.name}.svg"], entry.name, drawing.alt)
-    return {"name": entry.name, "title": entry.title, "svg": image, "caption": drawing.caption, "tall": tall}
+    return {
+        "name": entry.name,
+        "title": entry.title,
+        "svg": image,
+        "caption": drawing.caption,
+        "wide": bool(width > WIDTH),
+        "tall": bool(width <= WIDTH < height),
+    }
 
 
 def _write_figures(folder: Path, entries: Sequence[Entry], files: Mapping[str, bytes]) -> None:
