@@ -83,7 +83,7 @@ def _cleanlab(
     p = cross_val_predict(model, images, noisy.labels, cv=folds, method="predict_proba")
     p = p / p.sum(1, keepdims=True)
     quality = get_label_quality_scores(noisy.labels, p)
-    return _worth(noisy.mislabelled, quality, find_label_issues(noisy.labels, p))
+    return _worth(noisy.mislabelled, quality, find_label_issues(noisy.labels, p, n_jobs=1))
 
 
 def _worth(wrong: np.ndarray, quality: np.ndarray, suspected: np.ndarray) -> dict[str, float]:
