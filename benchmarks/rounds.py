@@ -53,7 +53,9 @@ class Contender:
         raise RuntimeError(f"a contender ended with exit code {self._process.wait()}: {self._process.args}")
 
 
-def serve(step: Callable[[], None], wait: Callable[[], None], ready: Facts, at_end: Callable[[], Facts]) -> None:
+def serve(
+    step: Callable[[], None], wait: Callable[[], None], ready: Facts, at_end: Callable[[], Facts]
+) -> None:
     """What a contender does: rounds of steps, until there is no line to read.
 
     Args:

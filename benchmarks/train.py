@@ -1,15 +1,15 @@
 """Images a second of whole training steps, beside a plain PyTorch loop that does the same.
 
-  python -m benchmarks.train                    stores docs/results/train_speed_{cpu,gpu}.json; ends with tables
+  python -m benchmarks.train                    stores docs/results/train_speed_{cpu,gpu}.json
   python -m benchmarks.train --networks digits --rounds 2 --seconds 0.5 --no-store
 
-A step is the feed, augmentation, forward and backward pass, optimiser and metrics: here as in grjax/train.py,
-there a DataLoader with a worker process a core, a channels-last network and SGD. The networks are the same, in
-number of parameters, too (tests/test_benchmark_train.py). Each contender is a process of its own, which
-compiles without a cache; then all take turns, for some seconds a round. A figure is the median over the
-rounds, a ratio the median of the ratios to eager PyTorch in the same round. The roofline is the time that the
-compiled program's arithmetic takes at the speed of a large matrix product, or its reads and writes at that of
-a copy, whichever is longer. Needs the extra `torch`. On two CPU cores: about 10 minutes.
+A step is the feed, augmentation, forward and backward pass, optimiser and metrics: here as in
+grjax/train.py, there a DataLoader with a worker process a core, a channels-last network and SGD. The networks
+have the same layers and numbers of parameters. Each contender is a process of its own, which compiles without
+a cache; then all take turns, for some seconds a round. A figure is the median over the rounds, a ratio the
+median of the ratios to eager PyTorch in the same round. The roofline is what the compiled program counts:
+its arithmetic beside the speed of a large matrix product, its reads and writes beside that of a copy. Needs
+the extra `torch`. On two CPU cores: about 10 minutes.
 """
 
 import argparse
@@ -104,7 +104,15 @@ def add_derived(results: dict[str, Facts], specs: dict[str, Facts], machine: Fac
 
 def table(network: str, results: dict[str, Facts]) -> str:
     """The results of one network in Markdown."""
-    titles = ("images/s", "÷ PyTorch eager", "to the first step", "of it the first call", "memory", "FLOP/s", "roofline")
+    titles = (
+        "images/s",
+        "÷ PyTorch eager",
+        "to the first step",
+        "of it the first call",
+        "memory",
+        "FLOP/s",
+        "roofline",
+    )
     lines = [f"| {network} | {' | '.join(titles)} |", f"|---|{'---|' * len(titles)}"]
     for name, result in results.items():
         memory = f"{result['host_megabytes']:,.0f} MB"

@@ -1,14 +1,11 @@
-"""The contender of `benchmarks.train` that is grjax: its own experiment, feed and steps, as `run.py` has them."""
+"""The contender of `benchmarks.train` that is grjax: experiment, feed and steps as `run.py` has them."""
 
 import json
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
-
-START = time.perf_counter()
 
 import jax
 import jax.numpy as jnp

@@ -30,6 +30,7 @@ class Block(nn.Module):
         self.stride, self.missing = stride, channels - before
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[B, before, H, W] -> [B, channels, H / stride, W / stride]."""
         y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
         if self.missing:
             x = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, *[self.missing // 2] * 2))
@@ -44,6 +45,7 @@ class Classifier(nn.Module):
         self.fc = nn.Linear(channels, 10)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[B, channels, H, W] -> [B, 10]."""
         return self.fc(x.mean((2, 3)))
 
 
@@ -88,7 +90,9 @@ class Augmented(torch.utils.data.Dataset):
         mean, std = images.mean((0, 1, 2)), images.std((0, 1, 2))
         self._images = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
         self._labels = labels.tolist()
-        self._mean, self._std = (torch.from_numpy(each.astype(np.float32))[:, None, None] for each in (mean, std))
+        self._mean, self._std = (
+            torch.from_numpy(each.astype(np.float32))[:, None, None] for each in (mean, std)
+        )
         self._augment = augment
 
     def __len__(self) -> int:

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from grjax.errors import ConfigError
-from grjax.models.layers import Dtype, Output, compute_dtype
+from grjax.models.batch_norm import BatchNorm
+from grjax.models.layers import Dtype, Output, compute_dtype, max_pool
 
 
 class CNN(nn.Module):
@@ -51,20 +52,13 @@ class CNN(nn.Module):
         dtype = compute_dtype(self.dtype)
 
         def norm_relu(x: jax.Array) -> jax.Array:
-            norm = nn.BatchNorm(
-                use_running_average=not train,
-                momentum=0.9,
-                epsilon=1e-5,
-                axis_name=self.axis_name,
-                dtype=dtype,
-            )
-            return nn.relu(norm(x))
+            return nn.relu(BatchNorm(use_running_average=not train, axis_name=self.axis_name)(x))
 
         convolution: dict[str, Any] = {"kernel_size": (3, 3), "use_bias": False, "dtype": dtype}
         for channels in self.features:
             for _ in range(2):
                 x = norm_relu(nn.Conv(channels, **convolution)(x))
-            x = nn.max_pool(x, (2, 2), strides=(2, 2))
+            x = max_pool(x, 2, 2)
         x = norm_relu(nn.Dense(self.hidden, use_bias=False, dtype=dtype)(x.reshape(len(x), -1)))
         x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         logits = nn.Dense(self.num_classes)(nn.Dropout(self.dropout, deterministic=not train)(x))
