@@ -20,7 +20,7 @@ class Contender:
     """A process that runs `python -m module json`, from its start to the line that says it is ready."""
 
     def __init__(self, module: str, spec: Facts, environment: dict[str, str]):
-        start = time.monotonic()
+        start, self._name = time.monotonic(), f"{module} {json.dumps(spec)}"
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, json.dumps(spec)],
             stdin=subprocess.PIPE,
@@ -50,7 +50,7 @@ class Contender:
         for line in self._process.stdout:
             if line.startswith("{"):
                 return json.loads(line)
-        raise RuntimeError(f"a contender ended with exit code {self._process.wait()}: {self._process.args}")
+        raise RuntimeError(f"{self._name} ended with exit code {self._process.wait()}")
 
 
 def serve(

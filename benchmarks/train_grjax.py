@@ -19,12 +19,12 @@ from grjax.evaluate import device_data
 from grjax.steps import parallelize, replicate
 
 
-def seconds(function: Callable[[], Any], rounds: int = 5) -> float:
+def seconds(function: Callable[..., Any], *arguments: jax.Array) -> float:
     """Median time of a call until its result is there, after a first one."""
     times = []
-    for _ in range(rounds + 1):
+    for _ in range(6):
         start = time.perf_counter()
-        jax.block_until_ready(function())
+        jax.block_until_ready(function(*arguments))
         times.append(time.perf_counter() - start)
     return statistics.median(times[1:])
 
@@ -37,11 +37,9 @@ def probe(spec: Facts) -> Facts:
     peaks = {}
     for dtype in ("float32", "bfloat16"):
         a = jnp.ones((size, size), dtype)
-        product = jax.jit(jnp.matmul)
-        peaks[dtype] = 2 * size**3 / seconds(lambda product=product, a=a: product(a, a))
+        peaks[dtype] = 2 * size**3 / seconds(jax.jit(jnp.matmul), a, a)
     vector = jnp.ones(length)
-    copy = jax.jit(lambda x: x + 1)
-    bandwidth = 2 * vector.nbytes / seconds(lambda: copy(vector))
+    bandwidth = 2 * vector.nbytes / seconds(jax.jit(lambda x: x + 1), vector)
     return {
         "environment": environment(),
         "platform": jax.default_backend(),
@@ -65,7 +63,8 @@ def contend(spec: Facts) -> None:
     }
     parts = experiment.create(grjax.config.resolve(layer))
     state, data = replicate(parts.init_state()), device_data(parts)
-    p_step, batches = parallelize(parts.train_step(), donate_state=True), parts.train_batches(0)
+    p_step: Any = parallelize(parts.train_step(), donate_state=True)
+    batches = parts.train_batches(0)
     on_cpu = jax.default_backend() == "cpu"
     pending: list[dict[str, jax.Array]] = []
 

@@ -133,7 +133,8 @@ def contend(spec: Facts) -> None:
         while True:
             yield from loader
 
-    model: Any = network(spec["model"]).to(device, memory_format=torch.channels_last)
+    model: Any = network(spec["model"])
+    model = model.to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
     model = torch.compile(model) if spec["compile"] else model
     batches = endless()

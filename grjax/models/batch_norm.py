@@ -56,7 +56,7 @@ def _normalised(
 
 def _forward(
     x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float, axis_name: str | None
-) -> tuple[tuple[jax.Array, ...], tuple[jax.Array, ...]]:
+) -> tuple[tuple[jax.Array, jax.Array, jax.Array], tuple[jax.Array, ...]]:
     axes, wide = tuple(range(x.ndim - 1)), _widened(x)
     mean, square = _mean_over(jnp.stack([wide.mean(axes), lax.square(wide).mean(axes)]), axis_name)
     variance = jnp.maximum(square - lax.square(mean), 0.0)
