@@ -1,6 +1,6 @@
 """Seconds from `python run.py` to the first step, with an empty and with a filled compilation cache.
 
-  python -m benchmarks.startup                        digits and ResNet-44; stores docs/results/startup_cpu.json
+  python -m benchmarks.startup     digits and ResNet-44; stores docs/results/startup_cpu.json
   python -m benchmarks.startup --rounds 1 --no-store
 
 Rounds alternate; in each, a run of one step with a cache of its own that is empty, then another with that
