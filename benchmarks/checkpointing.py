@@ -39,6 +39,7 @@ def measure(network: str, seconds: float, rounds: int, folder: Path) -> dict[str
         "model": {"name": model},
         "optimizer": {"name": "momentum", "learning_rate": 0.01},
         "batch_size": BATCH,
+        "train_steps": 2**20,
     }
     parts = experiment.create(grjax.config.resolve(layer))
     state, data = replicate(parts.init_state()), device_data(parts)

@@ -39,18 +39,19 @@ class Contender:
 
     def end(self) -> Facts:
         """Ends the process, and returns what it has to say in the end."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        facts = self._read()
-        self._process.wait()
-        return facts
+        with self._process:  # which waits, and closes what is open
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+            return self._read()
 
     def _read(self) -> Facts:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             if line.startswith("{"):
-                return json.loads(line)
-        raise RuntimeError(f"{self._name} ended with exit code {self._process.wait()}")
+                facts: Facts = json.loads(line)
+                return facts
+        with self._process:
+            raise RuntimeError(f"{self._name} ended with exit code {self._process.wait()}")
 
 
 def serve(

@@ -95,24 +95,19 @@ def add_derived(results: dict[str, Facts], specs: dict[str, Facts], machine: Fac
         result["ratio"] = statistics.median(a / b for a, b in zip(rates, reference, strict=True))
         if "flops_per_step" in result:
             peak = machine["flops_per_second"]["bfloat16" if specs[name]["bfloat16"] else "float32"]
-            arithmetic = result["flops_per_step"] / peak
-            memory = result["bytes_per_step"] / machine["bytes_per_second"]
-            seconds = batch_size / statistics.median(rates)
-            result["of_peak_flops"] = arithmetic / seconds
-            result["of_roofline"] = max(arithmetic, memory) / seconds
+            steps_per_second = statistics.median(rates) / batch_size
+            result["of_peak_flops"] = result["flops_per_step"] * steps_per_second / peak
+            result["of_peak_bytes"] = (
+                result["bytes_per_step"] * steps_per_second / machine["bytes_per_second"]
+            )
 
 
 def table(network: str, results: dict[str, Facts]) -> str:
     """The results of one network in Markdown."""
     titles = (
-        "images/s",
-        "÷ PyTorch eager",
-        "to the first step",
-        "of it the first call",
-        "memory",
-        "FLOP/s",
-        "roofline",
-    )
+        "images/s", "÷ PyTorch eager", "to the first step", "of it the first call", "memory",
+        "of peak FLOP/s", "of peak bytes/s",
+    )  # fmt: skip
     lines = [f"| {network} | {' | '.join(titles)} |", f"|---|{'---|' * len(titles)}"]
     for name, result in results.items():
         memory = f"{result['host_megabytes']:,.0f} MB"
@@ -125,7 +120,7 @@ def table(network: str, results: dict[str, Facts]) -> str:
             f"{result['first_call_seconds']:.1f} s",
             memory,
             f"{result['of_peak_flops']:.0%}" if "of_peak_flops" in result else "–",
-            f"{result['of_roofline']:.0%}" if "of_roofline" in result else "–",
+            f"{result['of_peak_bytes']:.0%}" if "of_peak_bytes" in result else "–",
         ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
