@@ -34,8 +34,11 @@ NETWORKS: dict[str, tuple[str, tuple[int, int, int], tuple[str, ...]]] = {
     "cnn8": ("cnn8", (32, 32, 3), CROPS),
     "digits": ("cnn", (8, 8, 1), ()),
 }
-# docs/speed.md has what they do.
-CPU_FLAGS = "--xla_cpu_experimental_ynn_fusion_type=reduce,eltwise"
+# What XLA gives to its library of kernels for the CPU, YNN; docs/speed.md has more of it.
+CPU_FLAGS = {
+    "-convolution": "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution",
+    "reduce,eltwise": "--xla_cpu_experimental_ynn_fusion_type=reduce,eltwise",
+}
 
 OURS: Facts = {"module": "benchmarks.train_grjax", "bfloat16": False, "steps_per_call": 1, "flags": ""}
 THEIRS: Facts = {"module": "benchmarks.train_torch", "bfloat16": False, "compile": False, "loader": True}
@@ -43,15 +46,17 @@ THEIRS: Facts = {"module": "benchmarks.train_torch", "bfloat16": False, "compile
 
 def contenders(platform: str, network: str) -> dict[str, Facts]:
     """Who runs, by name."""
-    fast = {"steps_per_call": 16} if platform == "gpu" else {"flags": CPU_FLAGS}
-    found = {
-        "grjax": OURS,
-        "grjax, 16 steps a call" if platform == "gpu" else "grjax, with flags": OURS | fast,
-        REFERENCE: THEIRS,
-        "PyTorch compiled": THEIRS | {"compile": True},
-        "grjax bfloat16": OURS | fast | {"bfloat16": True},
-        "PyTorch bfloat16": THEIRS | {"bfloat16": True},
-    }
+    found = {"grjax": OURS}
+    if platform == "gpu":
+        found["grjax, 16 steps a call"] = OURS | {"steps_per_call": 16}
+        found["grjax bfloat16, 16 steps a call"] = OURS | {"steps_per_call": 16, "bfloat16": True}
+    else:
+        found |= {f"grjax, YNN {name}": OURS | {"flags": flags} for name, flags in CPU_FLAGS.items()}
+        flags = CPU_FLAGS["reduce,eltwise"]
+        found["grjax bfloat16, YNN reduce,eltwise"] = OURS | {"flags": flags, "bfloat16": True}
+    found[REFERENCE] = THEIRS
+    found["PyTorch compiled"] = THEIRS | {"compile": True}
+    found["PyTorch bfloat16"] = THEIRS | {"bfloat16": True}
     if platform == "gpu":
         found["PyTorch compiled bfloat16"] = THEIRS | {"compile": True, "bfloat16": True}
     if network == "digits":

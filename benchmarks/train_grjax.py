@@ -71,14 +71,14 @@ def contend(spec: Facts) -> None:
     state, data = replicate(parts.init_state()), device_data(parts)
     p_step: Any = parallelize(parts.train_step(), donate_state=True)
     batches = parts.train_batches(0)
-    on_cpu = jax.default_backend() == "cpu"
+    one_at_a_time = jax.default_backend() == "cpu" and jax.device_count() > 1
     pending: list[dict[str, jax.Array]] = []
 
     def step() -> None:
         """As the loop of grjax/train.py."""
         nonlocal state
         state, metrics = p_step(state, data, next(batches))
-        if on_cpu:
+        if one_at_a_time:
             jax.block_until_ready(metrics)
         pending.append(metrics)
         if len(pending) > 1:

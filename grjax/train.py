@@ -145,7 +145,8 @@ def _run(
     # A checkpoint thus always comes after the row of its step, and a resumed run repeats neither. The host
     # looks at the metrics of a call only after it has dispatched the next: the devices never wait for it.
     pending: StepMetrics | None = None
-    on_cpu = jax.default_backend() == "cpu"
+    # Virtual devices of a CPU may deadlock over several programs with collectives at a time.
+    one_at_a_time = jax.default_backend() == "cpu" and jax.device_count() > 1
 
     def look_at(call: StepMetrics) -> None:
         loss = _check_losses(call, experiment, checkpoints)
@@ -185,8 +186,7 @@ def _run(
             with jax.profiler.StepTraceAnnotation("train", step_num=step):
                 state, step_metrics = prepared.p_train_step(state, data, next(batches))
             step += experiment.steps_per_call
-            if stopwatch.seconds_to_first_step is None or on_cpu:
-                # Virtual devices of a CPU may deadlock over several programs with collectives at a time.
+            if stopwatch.seconds_to_first_step is None or one_at_a_time:
                 jax.block_until_ready(step_metrics)
             if stopwatch.seconds_to_first_step is None:
                 stopwatch.first_step_done(step)
