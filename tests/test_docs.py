@@ -142,7 +142,9 @@ def test_code_of_the_readme_runs():
     assert jax.tree.all(moved)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/losses.md", "docs/speed.md", "docs/results/train_speed.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/losses.md", "docs/speed.md", "docs/results/train_speed.md"]
+)
 def test_links_lead_to_files(page):
     path = ROOT / page
     links = re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text())

@@ -47,7 +47,8 @@ def test_the_best_mode_is_that_of_validation_and_hindsight_is_beside_it(sweep):
     assert (modes.rates, modes.lams) == ([0.2, 0.8], [0.0, 1.0])
     assert [modes.best(modes.validation, rate) for rate in modes.rates] == [0.0, 1.0]
     assert [modes.best(modes.test, rate) for rate in modes.rates] == [0.0, 0.0]
-    assert modes.validation[0.2, 0.0] == [accuracy(0.2, 0.0, k) for k in range(3)]  # of the beta that is chosen
+    # of the beta that is chosen
+    assert modes.validation[0.2, 0.0] == [accuracy(0.2, 0.0, k) for k in range(3)]
     assert modes.best_of_each(0.2) == [0.0, 0.0, 1.0]
     assert mode_against_noise.table(modes).splitlines()[3] == (
         "| 0.8 | 0.600 ± 0.000 (3), β = 8 | 0.500 ± 0.000 (3), β = 8 | 0.50 | 0.00 |"
