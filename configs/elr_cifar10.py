@@ -14,7 +14,7 @@ without.
 
 Not run here. Not exactly the authors':
   - They keep the epoch that is best on the noisy validation labels. Its test accuracy is in metrics.jsonl,
-    at the step that summary.json names `validation_accuracy_best_step`.
+    at the step that summary.json names `validation_noisy_accuracy_best_step`.
   - Their asymmetric noise flips one class after the other in place, so that cats made dogs may be made cats
     again; here each label is flipped once (docs/noise.md).
   - The last batch of an epoch is left out here.

@@ -14,7 +14,7 @@ by LNL-toolbox, chosen on validation, one run: 88.41. The rest of the paper's ta
 Not run here. Not exactly the paper's:
   - The choice of examples is made with the network as it is, not with the best one so far on validation.
   - The test accuracy at the best validation accuracy is in metrics.jsonl, at the step that summary.json
-    names `validation_accuracy_best_step`.
+    names `validation_noisy_accuracy_best_step`.
   - Pixels are standardised by channel, as in the re-implementation.
 """
 
