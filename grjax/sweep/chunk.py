@@ -95,7 +95,7 @@ def _run(trials: list[_Trial], shared: Shared, mapping: Mapping, stop_request: S
     inputs = _inputs(filled, shared, mapping)
     feeds = [trial.experiment.train_batches(0) for trial in trials]
     step, pending = 0, None
-    on_cpu = jax.default_backend() == "cpu"
+    one_at_a_time = jax.default_backend() == "cpu" and jax.device_count() > 1  # see grjax.train
     while True:
         done = step == experiment.total_steps
         stop = stop_request.at(step)
@@ -130,7 +130,7 @@ def _run(trials: list[_Trial], shared: Shared, mapping: Mapping, stop_request: S
         batches += batches[-1:] * (mapping.size - len(batches))
         state, step_metrics = p_train_step(state, inputs, mapping.batches(batches))
         step += experiment.steps_per_call
-        if on_cpu or step == experiment.steps_per_call:
+        if one_at_a_time or step == experiment.steps_per_call:
             jax.block_until_ready(step_metrics)
         if step == experiment.steps_per_call:
             for trial in trials:
