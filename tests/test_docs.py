@@ -142,8 +142,12 @@ def test_code_of_the_readme_runs():
     assert jax.tree.all(moved)
 
 
+def test_code_of_the_sweep_page_runs():
+    run_blocks(ROOT / "docs" / "sweep.md", {})
+
+
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/losses.md", "docs/speed.md", "docs/results/train_speed.md"]
+    "page", ["README.md", "docs/losses.md", "docs/speed.md", "docs/sweep.md", "docs/results/train_speed.md"]
 )
 def test_links_lead_to_files(page):
     path = ROOT / page

@@ -13,6 +13,7 @@ from grjax.errors import ConfigError, SweepFailedError, WorkdirError
 from grjax.progress import Display
 from grjax.sweep import Sweep, chained, engine, family, over, product, results, seeds, traced, zipped
 from grjax.sweep.programs import Shared
+from grjax.sweep.queue import open_storage
 from grjax.train import train_and_evaluate
 
 BASE = {
@@ -80,6 +81,11 @@ def test_a_mistake_in_any_trial_shows_before_one_runs(trials, message, tmp_path)
     with pytest.raises(ConfigError, match=message):
         engine.run(sweep(trials), tmp_path / "sweep")
     assert not (tmp_path / "sweep").exists()
+
+
+def test_a_storage_that_is_none_is_an_error_without_its_password(tmp_path):
+    with pytest.raises(ConfigError, match=r"sweep.storage: must be .* got 'nosql://me:…@there/x'"):
+        open_storage(tmp_path, sweep(storage="nosql://me:secret@there/x"))
 
 
 def test_options_out_of_range():

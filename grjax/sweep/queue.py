@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import re
 import socket
 import threading
 import uuid
@@ -56,8 +57,9 @@ def open_storage(folder: Path, sweep: Sweep) -> optuna.storages.BaseStorage:
             )
     except Exception as error:  # whatever the database's driver raises
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        shown = re.sub(r":[^:/@]*@", ":…@", sweep.storage)  # without a password
         raise ConfigError(
-            f"sweep.storage: must be '', 'journal' or the URL of a database, got {sweep.storage!r}: {reason}"
+            f"sweep.storage: must be '', 'journal' or the URL of a database, got {shown!r}: {reason}"
         ) from error
 
 
