@@ -80,7 +80,10 @@ def start(file, folder, number, act, moment, *arguments):
 
 
 def end(process):
-    output, _ = process.communicate(timeout=600)
+    try:
+        output, _ = process.communicate(timeout=600)
+    finally:
+        process.kill()  # one that waits for ever must not outlive the test
     return process.returncode, output
 
 
