@@ -194,7 +194,7 @@ def test_an_impossible_space_shows_before_anything_runs(tmp_path):
 # How many trials compare candidates, and how many there are at a seed.
 PAPER = [
     (gr_table1, "", 91, 84), (gr_table6, "", 0, 8), (gr_table7, "", 0, 30), (gr_table8, "", 0, 16),
-    (gr_table9, "", 0, 24), (gr_table9, "grid=true", 0, 72), (digits_lambda_beta, "", 128, 16),
+    (gr_table9, "", 0, 24), (gr_table9, "grid=true", 0, 72), (digits_lambda_beta, "", 192, 16),
 ]  # fmt: skip
 
 
@@ -235,13 +235,13 @@ def test_quick_variants_of_the_papers_tables_are_possible(config, tmp_path, caps
     sweep = config.get_sweep("quick=true")
     assert phases.run(sweep, tmp_path, dry_run=True) == []
     comparing = selection.comparing_trials(sweep.select, sweep.trials) if sweep.select else sweep.trials
-    assert f": {len(comparing)} trials, {6 * len(comparing)} steps; " in capsys.readouterr().out
+    assert f": {len(comparing)} trials" in capsys.readouterr().out
 
 
 def test_a_quick_variant_runs_whole(tmp_path):
     phases.run(digits_lambda_beta.get_sweep("quick=true"), tmp_path)
     text = (tmp_path / "table.md").read_text()
-    assert text.count("| λ=2 | 0.") == 2
-    assert "Trials: 16 complete." in text
+    assert text.count("| λ=1 | 0.") == 2
+    assert "Trials: 8 complete." in text
     modes = mode_against_noise.read(tmp_path)
-    assert (modes.rates, modes.lams) == ([0.4, 0.8], [0.0, 0.5, 1.0, 2.0])
+    assert (modes.rates, modes.lams) == ([0.4, 0.8], [0.0, 1.0])
