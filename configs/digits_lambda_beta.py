@@ -20,9 +20,7 @@ from ml_collections import ConfigDict
 
 from configs.gr_table9 import GRID, RATES
 from grjax import card
-from grjax.sweep import Sweep, product, seeds
-from grjax.sweep.selection import Select
-from grjax.sweep.table import Table
+from grjax.sweep import Select, Sweep, Table, product, seeds
 
 
 def build(*, num_seeds: int = 5, quick: bool = False) -> Sweep:

@@ -21,9 +21,7 @@ from ml_collections import ConfigDict
 
 from configs import gr_cifar100
 from grjax import card
-from grjax.sweep import Sweep, product, seeds
-from grjax.sweep.selection import Select
-from grjax.sweep.table import Table
+from grjax.sweep import Select, Sweep, Table, product, seeds
 
 COLUMNS = {
     "clean": {"noise.name": "symmetric", "noise.rate": 0.0},

@@ -14,8 +14,7 @@ from ml_collections import ConfigDict
 
 from configs import gr_cifar100
 from grjax import card
-from grjax.sweep import Sweep, product, seeds
-from grjax.sweep.table import Table
+from grjax.sweep import Sweep, Table, product, seeds
 
 LOSSES: dict[str, dict[str, Any]] = {
     "CE": {"loss.name": "cross_entropy"},

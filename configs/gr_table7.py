@@ -17,8 +17,7 @@ from ml_collections import ConfigDict
 
 from configs import gr_cifar10
 from grjax import card
-from grjax.sweep import Sweep, product, seeds
-from grjax.sweep.table import Table
+from grjax.sweep import Sweep, Table, product, seeds
 
 # Another optimiser drops the options of the one before, so weight decay stands with each.
 _DECAY = {"optimizer.weight_decay": 1e-4}

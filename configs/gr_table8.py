@@ -13,8 +13,7 @@ from ml_collections import ConfigDict
 from configs import gr_vehicles10
 from configs.gr_table6 import LOSSES, REGULARISERS
 from grjax import card
-from grjax.sweep import Sweep, product, seeds
-from grjax.sweep.table import Table
+from grjax.sweep import Sweep, Table, product, seeds
 
 ROWS = {
     "clean": {"noise.name": "symmetric", "noise.rate": 0.0},

@@ -17,8 +17,7 @@ from ml_collections import ConfigDict
 
 from configs import gr_cifar10
 from grjax import card
-from grjax.sweep import Sweep, product, seeds
-from grjax.sweep.table import Table
+from grjax.sweep import Sweep, Table, product, seeds
 
 RATES = (0.2, 0.4, 0.6, 0.8)
 GRID = {
