@@ -118,7 +118,8 @@ def _figure(entry: Entry, subject: Run | Sequence[Run] | Sweep, files: dict[str,
     try:
         drawing = entry.draw(subject)
     except UnavailableError as reason:
-        return {"name": entry.name, "title": entry.title, "unavailable": str(reason)}
+        shape = {"wide": False, "tall": False}
+        return {"name": entry.name, "title": entry.title, "unavailable": str(reason), **shape}
     for ending in ("svg", "png"):
         files[f"{entry.name}.{ending}"] = svg.render(drawing.figure, ending)
     width, height = drawing.figure.get_size_inches()
