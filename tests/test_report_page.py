@@ -11,9 +11,17 @@ pytest.importorskip("jinja2")
 if EXECUTABLE is None:
     pytest.skip("no Chromium is installed", allow_module_level=True)
 
-from grjax.analysis.report import page
+from grjax.analysis.report import page, svg
 
 WIDE, PHONE = 1280, 390
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_png():  # that the page does not show, and takes long
+    render = svg.render
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(svg, "render", lambda figure, ending: render(figure, "svg") if ending == "svg" else b"")
+        yield
 
 
 @pytest.fixture(scope="module")

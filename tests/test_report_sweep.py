@@ -15,7 +15,7 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 pytest.importorskip("markdown_it")
 
-from grjax.analysis.report import multiples, page, trials
+from grjax.analysis.report import multiples, page, svg, trials
 from grjax.analysis.report.runs import UnavailableError
 
 
@@ -77,7 +77,9 @@ def test_emphasis_mode_stands_over_noise_rate(folder, sweep):
     np.testing.assert_allclose(np.asarray(hard.lines[0].get_ydata(), float), expected)
 
 
-def test_page_of_a_sweep(folder):
+def test_page_of_a_sweep(folder, monkeypatch):
+    render = svg.render
+    monkeypatch.setattr(svg, "render", lambda figure, ending: render(figure, "svg"))  # PNG takes long
     assert write_report([folder]) == folder / "report.html"
     text = (folder / "report.html").read_text()
     assert re.findall(r'<figure id="(\w+)"', text) == [entry.name for entry in page.OF_A_SWEEP]

@@ -98,7 +98,7 @@ def series(number: int) -> dict[str, Any]:
 def legend_above(figure: Figure, axes: Axes) -> None:
     """The legend of a panel over the figure, where nothing is drawn."""
     handles, names = axes.get_legend_handles_labels()
-    short = sum(map(len, names)) < 40
+    short = sum(map(len, names)) < (40 if figure.get_figwidth() <= WIDTH else 80)
     columns = len(names) if short else 2 if max(map(len, names)) < 22 else 1
     figure.legend(
         handles, names, loc="outside upper left", ncols=columns,
