@@ -30,11 +30,11 @@ class GRClassifier(ClassifierMixin, BaseEstimator):
     channels are standardised inside.
 
     Args:
-      lam: of the loss, see `grjax.losses.gradient_rescaling`.
+      lam: of the loss, see `grjax.losses.gradient_rescaling`; None: as `grjax.array_training.recipe` has it.
       beta: likewise: the higher, the less is learned from examples that look wrong.
       epochs: of training.
       config: other keys of a run's config, nested or dotted, as {'model.hidden': (64,)}; they win over the
-        arguments above and over `grjax.array_training.recipe`.
+        arguments above and over the recipe.
       random_state: seed of initial weights and order: an integer, a `RandomState`, or None.
 
     Attributes:
@@ -59,8 +59,8 @@ class GRClassifier(ClassifierMixin, BaseEstimator):
     def __init__(
         self,
         *,
-        lam: float = 1.0,
-        beta: float = 16.0,
+        lam: float | None = None,
+        beta: float | None = None,
         epochs: float = 40.0,
         config: Mapping[str, Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
@@ -88,8 +88,8 @@ class GRClassifier(ClassifierMixin, BaseEstimator):
         if len(self.classes_) < 2:
             raise ConfigError(f"y: must hold at least 2 classes, got one class: {self.classes_[0]!r}")
         seed = check_random_state(self.random_state).randint(2**31)
-        own = {"loss": {"name": "gradient_rescaling", "lam": self.lam, "beta": self.beta}}
-        layers = {**own, "train_epochs": self.epochs}, self.config or {}
+        loss = {key: value for key, value in (("lam", self.lam), ("beta", self.beta)) if value is not None}
+        layers = {"loss": loss, "train_epochs": self.epochs}, self.config or {}
         with tempfile.TemporaryDirectory(prefix="grjax_fit_") as folder:
             run = Path(folder)
             names = [str(name) for name in self.classes_]

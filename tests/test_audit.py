@@ -48,6 +48,14 @@ def test_the_posterior_never_rises_where_the_tails_cross_again():
     assert beta_mixture.fit(np.full(10, 0.9)) is None
 
 
+def test_heaps_at_both_ends_are_two_components():
+    # As of a network that is sure of everything; one beta with its mass at both ends fits them as well.
+    values = np.concatenate([np.zeros(60), np.ones(500)])
+    posterior = beta_mixture.fit(values).low_posterior(values)
+    assert (posterior[:60] > 0.9).all()
+    assert (posterior[60:] < 0.1).all()
+
+
 def test_score_suggestion_and_suspicion_of_six_examples():
     # Rows are evaluations; the first is before training, the last two are the second half of the others.
     p = [[0.3] * 6, [0.9, 0.1, 0.5, 0.2, 0.4, 0.9], [0.9, 0, 0.9, 0, 0.9, 0.99], [1, 0, 0.9, 0.1, 0.9, 0.97],

@@ -60,9 +60,9 @@ def fit(values: np.ndarray) -> BetaMixture | None:
         return None
     posterior = np.where(below, 0.99, 0.01)
     for _ in range(_ITERATIONS):
-        mixture = BetaMixture(
-            float(posterior.mean()), _moments(inside, posterior), _moments(inside, 1 - posterior)
-        )
+        (a_low, b_low), (a_high, b_high) = _moments(inside, posterior), _moments(inside, 1 - posterior)
+        # Neither may have its mass at both ends: a beta of that kind would take both heaps for its own.
+        mixture = BetaMixture(float(posterior.mean()), (a_low, max(b_low, 1.0)), (max(a_high, 1.0), b_high))
         before, posterior = posterior, mixture._posterior(inside)
         if np.abs(posterior - before).max() < 1e-6:
             break
