@@ -7,7 +7,8 @@
 
 Needs cleanlab (the extra 'dev'), which is used as its users do: probabilities from five-fold cross-validation
 of the same network in the same settings, but with cross-entropy and a tenth of the learning rate, by which
-it memorises less (as in docs/results/digits_tune.json), then `find_label_issues` and `get_label_quality_scores`. Stores docs/results/audit_*.json.
+it memorises less (as in docs/results/digits_tune.json), then `find_label_issues` and
+`get_label_quality_scores`. Stores docs/results/audit_*.json.
 """
 
 import argparse

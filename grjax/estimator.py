@@ -50,7 +50,7 @@ class GRClassifier(ClassifierMixin, BaseEstimator):
       >>> X, y = load_wine(return_X_y=True)
       >>> y[:9] = 2  # of class 0
       >>> model = GRClassifier(epochs=30, random_state=0).fit(X, y)
-      >>> (model.predict(X[:9]) == 0).mean() > 0.7, model.label_issues_[:9].mean() > 0.7
+      >>> bool((model.predict(X[:9]) == 0).mean() > 0.7), bool(model.label_issues_[:9].mean() > 0.7)
       (True, True)
 
     Reference: Wang et al., arXiv:1905.11233.

@@ -45,7 +45,7 @@ def audit(
       >>> x, y = load_wine(return_X_y=True)
       >>> y[:9] = 2  # of class 0
       >>> audit = analysis.audit(x, y, {'train_epochs': 30})
-      >>> sum(audit.suspected[:9]) >= 7, sum(audit.suspected[9:]) <= 9
+      >>> bool(audit.suspected[:9].mean() > 0.7), bool(audit.suspected[9:].mean() < 0.1)
       (True, True)
     """
     with tempfile.TemporaryDirectory(prefix="grjax_audit_") as folder:
