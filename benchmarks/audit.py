@@ -50,7 +50,7 @@ def find(name: str, dir: str | None, seeds: range, store: bool) -> list[dict[str
     results = []
     for seed, (kind, rate) in itertools.product(seeds, CASES):
         noisy = noise.create(kind, rate=rate, seed=seed)(train.labels, 10, train.ids)
-        learning_rate = recipe(len(features), features=True)["optimizer"]["learning_rate"]
+        learning_rate = recipe(len(features), 10, features=True)["optimizer"]["learning_rate"]
         begun = time.monotonic()
         audit = analysis.audit(features, noisy.labels, {"train_epochs": EPOCHS[name]}, seed=seed)
         row = {"data": name, "noise": kind, "rate": rate, "seed": seed}
