@@ -159,8 +159,6 @@ def digits(separate: int) -> None:
     ratios = {
         kind: sweep[kind] / (len(trials) * statistics.mean(one[kind] for one in times)) for kind in sweep
     }
-    for one in times:
-        print(f"separate: {one}")
     print(f"sweep / as many separate processes one after another: {ratios}")
     stored = {"trials": len(trials), "sweep": sweep, "sweep_says": last, "separate": times, "ratios": ratios}
     _store("digits", stored)
@@ -173,6 +171,7 @@ def _separate(folder: Path, number: int, trial: dict[str, Any]) -> dict[str, flo
         f"--compilation_cache={folder / f'cache_{number}'}",
         *(f"--config.{key}={value}" for key, value in trial.items()),
     )  # fmt: skip
+    print(f"separate: {seconds}", flush=True)
     return seconds
 
 

@@ -81,7 +81,7 @@ def start(file, folder, number, act, moment, *arguments):
 
 def end(process):
     try:
-        output, _ = process.communicate(timeout=600)
+        output, _ = process.communicate(timeout=3000)
     finally:
         process.kill()  # one that waits for ever must not outlive the test
     return process.returncode, output
@@ -113,18 +113,44 @@ def stopped_killed_and_shared(file, folder, *arguments):
     workers = [start(file, folder, 5, "wait:3", "noise.npz", *arguments) for _ in range(2)]
     ends = [end(worker) for worker in workers]
     assert [code for code, _ in ends] == [0, 0], ends
-    found = results.read(folder)
-    assert [(result["trial"], result["state"]) for result in found] == [(k, "complete") for k in range(5)]
-    assert len((folder / "results.jsonl").read_text().splitlines()) == 5
+    check_complete(folder, 5)
     shares = [ran(output) for _, output in ends]
     assert min(shares) >= 1
     assert sum(shares) == 4
     # The stopped and the crashed one went on from their checkpoints, and none was done twice.
     assert starts(folder) == [[0, 0], [0, 3], [0], [0], [0]]
+
+
+def test_a_crashed_workers_trial_is_taken_over_by_another(file, tmp_path):
+    """Four trials: a worker is stopped in the first; of two others one is killed in the first that it has."""
+    folder = tmp_path / "sweep"
+    code, output = end(start(file, folder, 4, int(signal.SIGTERM), "0000/metrics.jsonl"))
+    assert code == 75, output
+    assert "start the same command to go on" in output
+    killed = start(file, folder, 4, int(signal.SIGKILL), "checkpoints/6.orbax-checkpoint-tmp")
+    # It waits within its first trial until the other has one too.
+    survivor = start(file, folder, 4, "wait:2", "noise.npz")
+    ends = [end(killed), end(survivor)]
+    assert [code for code, _ in ends] == [-signal.SIGKILL, 0], ends
+    check_complete(folder, 4)
+    assert ran(ends[1][1]) == 4
+    # The stopped one went on from its checkpoint at 0, the crashed one from 3, and none was done twice.
+    every = starts(folder)
+    assert every[0][:2] == [0, 0]
+    assert sorted(entry for trial in every for entry in trial) == [0, 0, 0, 0, 0, 3]
+
+
+def check_complete(folder, number):
+    found = results.read(folder)
+    assert [(result["trial"], result["state"]) for result in found] == [
+        (k, "complete") for k in range(number)
+    ]
+    assert len((folder / "results.jsonl").read_text().splitlines()) == number
     assert not list((folder / ".workers").iterdir())
 
 
-def test_stopped_killed_and_shared_by_two_workers(file, tmp_path):
+@pytest.mark.slow
+def test_workers_on_sqlite(file, tmp_path):
     stopped_killed_and_shared(file, tmp_path / "sweep")
 
 
