@@ -16,6 +16,7 @@ from grjax.analysis.audit_run import audit_run
 from grjax.errors import ConfigError, WorkdirError
 from grjax.noise import NoisyLabels
 from grjax.predictions import History, SplitHistory
+from grjax.progress import Display
 from grjax.train import train_and_evaluate
 
 
@@ -108,7 +109,7 @@ def run(tmp_path_factory, data_dir):
         "optimizer.learning_rate": 0.1, "model": {"name": "mlp", "hidden": (64,)}, "batch_size": 64,
         "train_steps": 200, "eval_every_steps": 20, "checkpoint_every_steps": 200, "tensorboard": False,
     }  # fmt: skip
-    train_and_evaluate(config.resolve(config.unflatten(layer)), folder, quiet=True)
+    train_and_evaluate(config.resolve(config.unflatten(layer)), folder, display=Display(quiet=True))
     return folder
 
 
@@ -167,7 +168,7 @@ def test_an_audit_of_a_run_finds_the_injected_noise_and_is_written(run, tmp_path
     # The cleaned labels are a label file that a run trains on.
     layer = {"noise": {"name": "file", "path": str(workdir / "cleaned_labels.npz")}, "train_steps": 1}
     again = config.resolve(config.unflatten({"model.name": "mlp", "tensorboard": False, **layer}))
-    summary = train_and_evaluate(again, tmp_path / "again", quiet=True)
+    summary = train_and_evaluate(again, tmp_path / "again", display=Display(quiet=True))
     assert summary["noise_rate_realised"] == pytest.approx(1 - truth["corrected_accuracy"])
 
 

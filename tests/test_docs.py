@@ -136,6 +136,7 @@ def test_code_of_the_readme_runs():
     namespace = {
         "model": model, "images": images, "labels": labels, "params": params,
         "optimizer": optimizer, "opt_state": optimizer.init(params),
+        "X": np.random.default_rng(0).normal(size=(40, 2)), "y": np.arange(40) % 2,
     }  # fmt: skip
     run_blocks(ROOT / "README.md", namespace)
     moved = jax.tree.map(lambda new, old: bool((new != old).any()), namespace["params"], params)
