@@ -153,7 +153,10 @@ def retrain(seeds: range) -> list[dict[str, Any]]:
 
 
 def dynamics(rounds: int, steps_a_round: int = 40) -> dict[str, Any]:
-    """The digits train step with and without dynamics, alternating; the median of the ratios of rounds."""
+    """The digits train step with and without dynamics, alternating; the median of the ratios of rounds.
+
+    In processor time of all threads, which other programs on the machine disturb less than wall time.
+    """
     calls: dict[bool, Any] = {}
     for collected in (True, False):
         layer = {"loss": {"name": "gradient_rescaling", "lam": 1.0, "beta": 16.0}, "dynamics": collected}
@@ -165,12 +168,12 @@ def dynamics(rounds: int, steps_a_round: int = 40) -> dict[str, Any]:
     for number in range(rounds + 1):  # the first compiles
         for collected in (True, False) if number % 2 else (False, True):
             step, state, on_device, batches = calls[collected]
-            begun = time.perf_counter()
+            begun = time.process_time()
             for batch in batches:
                 state, metrics = step(state, on_device, batch)
                 jax.block_until_ready(metrics)
             calls[collected][1] = state
-            seconds[collected].append((time.perf_counter() - begun) / steps_a_round)
+            seconds[collected].append((time.process_time() - begun) / steps_a_round)
     ratios = [a / b for a, b in zip(seconds[True][1:], seconds[False][1:], strict=True)]
     result = {
         "milliseconds_without": 1e3 * statistics.median(seconds[False][1:]),

@@ -106,7 +106,7 @@ def _card(audit: Audit, images: np.ndarray | ImageFiles, position: int, rank: in
     verdict = "" if audit.suspected[position] else "<small>not suspected</small>"
     evidence = [f"score {audit.score[position]:.3f}"]
     if not math.isnan(audit.aum[position]):
-        evidence += [f"margin {audit.aum[position]:.2f}", f"forgotten {_times(audit.forgetting[position])}"]
+        evidence += [f"margin {audit.aum[position]:.2f}", _learned(audit.forgetting[position])]
     return (
         f"<li>{_picture(images, position, f'example {audit.ids[position]}, given {given}')}"
         f'<span class="given">{given}</span> → <span class="suggested">{suggested}</span>{verdict}'
@@ -115,8 +115,8 @@ def _card(audit: Audit, images: np.ndarray | ImageFiles, position: int, rank: in
     )
 
 
-def _times(forgetting: float) -> str:
-    return "never learned" if forgetting < 0 else f"{forgetting:.0f}×"
+def _learned(forgetting: float) -> str:
+    return "never learned" if forgetting < 0 else f"forgotten {forgetting:.0f} times"
 
 
 def _picture(images: np.ndarray | ImageFiles, position: int, description: str) -> str:
@@ -124,8 +124,8 @@ def _picture(images: np.ndarray | ImageFiles, position: int, description: str) -
     if images.shape[1:3] == (1, 1):
         return ""
     pixels = images[np.array([position])][0]
-    if pixels.dtype != np.uint8:
-        least, most = float(pixels.min()), float(pixels.max())
+    least, most = float(pixels.min()), float(pixels.max())
+    if pixels.dtype != np.uint8 or most < 64:  # of digits, whose pixels go to 16
         pixels = ((pixels - least) * (255 / max(most - least, 1e-9))).astype(np.uint8)
     shown = pixels[..., :3] if pixels.shape[-1] >= 3 else pixels[..., 0]
     image = Image.fromarray(shown)
