@@ -6,9 +6,8 @@
   python -m benchmarks.audit dynamics                       what collecting them costs a train step
 
 Needs cleanlab (the extra 'dev'), which is used as its users do: probabilities from five-fold cross-validation
-of the same network in the same settings, but with cross-entropy and a tenth of the learning rate, by which
-it memorises less (as in docs/results/digits_tune.json), then `find_label_issues` and
-`get_label_quality_scores`. Stores docs/results/audit_*.json.
+of the same network in the same settings, but with cross-entropy and a third and a tenth of the learning
+rate, then `find_label_issues` and `get_label_quality_scores`. Stores docs/results/audit_*.json.
 """
 
 import argparse
@@ -57,10 +56,12 @@ def find(name: str, dir: str | None, seeds: range, store: bool) -> list[dict[str
         found = _worth(noisy.mislabelled, 1 - audit.score, audit.suspected)
         results.append({**row, "method": "audit", **found, "seconds": time.monotonic() - begun})
         _print(results[-1])
-        begun = time.monotonic()
-        found = _cleanlab(features, noisy, EPOCHS[name], learning_rate / 10, seed)
-        results.append({**row, "method": "cleanlab", **found, "seconds": time.monotonic() - begun})
-        _print(results[-1])
+        for divisor in (3, 10):
+            begun = time.monotonic()
+            found = _cleanlab(features, noisy, EPOCHS[name], learning_rate / divisor, seed)
+            method = f"cleanlab, learning rate {learning_rate / divisor:g}"
+            results.append({**row, "method": method, **found, "seconds": time.monotonic() - begun})
+            _print(results[-1])
         if store:  # what is done, should the rest not be
             _store(f"find_{name}", results)
     return results
