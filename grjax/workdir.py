@@ -14,6 +14,7 @@ summary.json       the end of the run; a run without it is not finished
     evaluation_N.json  what `--mode=evaluate` found at step N
     audit.*, cleaned_labels.npz  what `--mode=audit` found, and exports
     noise.csv, .png, .svg  `--mode=noise`: the labels as text, and their transition matrix drawn
+    report.html, report/   `--mode=report`: the run on a page, and each of its figures
 """
 
 import datetime
