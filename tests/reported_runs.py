@@ -91,7 +91,7 @@ def write_sweep(folder, *, lams=(0.0, 1.0), rates=(0.2, 0.6), seeds=2):
     results.add(folder, trials)
     (folder / "selection.json").write_text(json.dumps({"choices": choices}))
     (folder / "table.md").write_text(
-        "## Digits\n\n| | r = 0.2 |\n|---|---|\n| λ=0 | 0.9 ± 0.1 (2)<br>0.8: above |\n\n`<b>`\n"
+        "## Digits\n\n| | r = 0.2 |\n|---|---|\n| λ=0 | 0.9 ± 0.1 (2)<br>0.8: above |\n\n<script>\n"
     )
     return folder
 
