@@ -44,6 +44,8 @@ def test_a_sweep_chooses_then_trains_on_everything_then_writes_its_table(tmp_pat
         product(list(ROWS.values()), rates, seeds(range(2))),
         table=TABLE,
         select=Select(among=("optimizer.learning_rate",), seeds=seeds([7])),
+        execution="vmapped",
+        chunk=8,
     )
     phases.run(sweep, tmp_path, dry_run=True)
     assert "then 4 trials with what is chosen of each" in capsys.readouterr().out
@@ -121,11 +123,11 @@ def searched(sweep, folder):
 
 
 def test_a_search_draws_prunes_and_finds(tmp_path, trained):
-    choice = searched(searching(Search(20)), tmp_path)
-    assert len(choice.candidates) == 20
-    assert len(set(trained[0])) == 20
+    choice = searched(searching(Search(14)), tmp_path)
+    assert len(choice.candidates) == 14
+    assert len(set(trained[0])) == 14
     pruned = [candidate for candidate in choice.candidates if candidate.pruned]
-    assert 2 < len(pruned) < 18
+    assert 1 < len(pruned) < 12
     assert all(candidate.scores == [] for candidate in pruned)
     best = min(trained[0], key=lambda rate: abs(math.log10(rate) + 2))
     assert choice.chosen == {"optimizer.learning_rate": best}
