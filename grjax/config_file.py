@@ -34,7 +34,9 @@ def get_config(path: str) -> ConfigDict:
     file, *argument = path.split(":", 1)
     functions = runpy.run_path(file)
     try:
-        if "get_sweep" in functions and "get_config" not in functions:
+        # A sweep may import the get_config of another file, as its base.
+        own = getattr(functions.get("get_config"), "__module__", None) == functions["__name__"]
+        if "get_sweep" in functions and not own:
             return _completed(functions["get_sweep"](*argument).base, sweep=OPTIONS)
         return _completed(functions["get_config"](*argument))
     except ConfigError as error:

@@ -1,13 +1,14 @@
 """Sweeps within a process: axes, mistakes, groups, and that a trial ends the same however it is run."""
 
 import json
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from grjax import config, losses
+from grjax import config, config_file, losses
 from grjax.checkpoints import Checkpoints
 from grjax.errors import ConfigError, SweepFailedError, WorkdirError
 from grjax.progress import Display
@@ -95,6 +96,8 @@ def test_options_out_of_range():
         sweep(execution="parallel")
     with pytest.raises(ConfigError, match=r"noise.rate: is set by the trials of the sweep"):
         sweep([{"noise.rate": 0.1}]).with_overrides({"noise.rate": 0.2})
+    with pytest.raises(ConfigError, match=r"sweep.chunks: unknown key; did you mean 'chunk'"):
+        sweep([{}]).with_overrides({"sweep.chunks": 8})
     changed = sweep([{}]).with_overrides({"train_steps": 3, "sweep.chunk": 8})
     assert (changed.configs()[0].train_steps, changed.chunk) == (3, 8)
 
@@ -292,3 +295,10 @@ def test_what_has_ended_is_not_run_again(vmapped):
         engine.run(sweep(trials, execution="one_by_one", retry_failed=True), vmapped)
     assert {path.parent.name for path, time in times().items() if before[path] != time} == {"0006"}
     assert len(json.loads((vmapped / "trials" / "0006" / "environment.json").read_text())) == 2
+
+
+def test_options_of_a_sweep_are_set_on_the_command_line_whatever_its_file_imports():
+    configs = Path(__file__).parent.parent / "configs"
+    assert "sweep" not in config_file.get_config(str(configs / "digits.py"))
+    # This one has the get_config of the other.
+    assert config_file.get_config(str(configs / "digits_sweep.py")).sweep.chunk == 4

@@ -81,6 +81,14 @@ def test_a_sweep_chooses_then_trains_on_everything_then_writes_its_table(tmp_pat
     other = Sweep(sweep.base, product(sweep.trials[6:], [{"noise.rate": 0.2}]), select=sweep.select)
     with pytest.raises(WorkdirError, match="there is of another sweep"):
         phases.run(other, tmp_path)
+    # One with a candidate less, or of another base, is not taken for this one, and its table not written.
+    for other in (
+        dataclasses.replace(sweep, trials=sweep.trials[:2] + sweep.trials[4:], table=None),
+        dataclasses.replace(sweep, base=ConfigDict({**sweep.base.to_dict(), "eval_batch_size": 256})),
+    ):
+        with pytest.raises(WorkdirError, match="another sweep"):
+            phases.run(other, tmp_path)
+        assert (tmp_path / "table.md").read_text() == text
 
 
 def searching(plan, **options):
@@ -157,6 +165,9 @@ def test_a_search_that_was_stopped_goes_on_where_it_was(tmp_path, trained):
     assert len(rates) == 9
     with pytest.raises(WorkdirError, match=r"holds another search \(num_trials, seed differ\)"):
         searched(searching(Search(9, sampler="random", pruner="none", seed=1)), tmp_path)
+    longer = dataclasses.replace(sweep, base=ConfigDict({**BASE, "train_steps": 12}))
+    with pytest.raises(WorkdirError, match=r"holds another search \(base differ\)"):
+        searched(longer, tmp_path)
 
 
 def test_a_candidate_that_fails_counts_and_is_not_chosen(tmp_path, trained):

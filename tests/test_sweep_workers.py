@@ -37,7 +37,7 @@ def get_sweep(number):
 
 # run.py in a process that acts as it touches the sweep's folder for the n-th time, or first touches a path
 # with a certain name: the moment is the same on every machine, at any load. A number is a signal that it
-# sends itself; 'wait:N' waits until so many trials have begun, in this process or another.
+# sends itself; 'wait:N' waits until so many trials have begun, here or elsewhere; 'wait:N,M' is both.
 WORKER = """
 import os, runpy, sys, time
 from pathlib import Path
@@ -51,11 +51,12 @@ def watch(event, args):
     touched += 1
     if act and (moment == str(touched) or any(moment in path.removeprefix(folder) for path in paths)):
         wanted, act = act, ""
-        if not wanted.startswith("wait:"):
-            os.kill(os.getpid(), int(wanted))
-            return
-        while len(list(Path(folder).glob("trials/*/config.json"))) < int(wanted[5:]):
-            time.sleep(0.01)
+        for order in wanted.split(","):
+            if not order.startswith("wait:"):
+                os.kill(os.getpid(), int(order))
+                return
+            while len(list(Path(folder).glob("trials/*/config.json"))) < int(order[5:]):
+                time.sleep(0.01)
 sys.addaudithook(watch)
 sys.argv = ["run.py", "--mode=sweep", *sys.argv[4:], f"--workdir={folder}"]
 sys.path.insert(0, os.getcwd())
@@ -127,8 +128,8 @@ def test_a_crashed_workers_trial_is_taken_over_by_another(file, tmp_path):
     code, output = end(start(file, folder, 4, int(signal.SIGTERM), "0000/metrics.jsonl"))
     assert code == 75, output
     assert "start the same command to go on" in output
-    killed = start(file, folder, 4, int(signal.SIGKILL), "checkpoints/6.orbax-checkpoint-tmp")
-    # It waits within its first trial until the other has one too.
+    # Each waits within its first trial until the other has one too.
+    killed = start(file, folder, 4, f"wait:2,{int(signal.SIGKILL)}", "checkpoints/6.orbax-checkpoint-tmp")
     survivor = start(file, folder, 4, "wait:2", "noise.npz")
     ends = [end(killed), end(survivor)]
     assert [code for code, _ in ends] == [-signal.SIGKILL, 0], ends

@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from grjax import config as config_lib
 from grjax.errors import ConfigError
+from grjax.registry import closest
 from grjax.sweep.selection import Select
 from grjax.sweep.table import Table
 
@@ -80,6 +81,9 @@ class Sweep:
         prefix = "sweep."
         own = {key.removeprefix(prefix): value for key, value in overrides.items() if key.startswith(prefix)}
         shared = {key: value for key, value in overrides.items() if not key.startswith(prefix)}
+        for key in own:
+            if key not in OPTIONS:
+                raise ConfigError(f"sweep.{key}: unknown key; {closest(key, OPTIONS)}")
         for key in shared:
             if any(key in overrides for overrides in self.trials):
                 raise ConfigError(

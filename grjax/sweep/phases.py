@@ -2,9 +2,10 @@
 
 import contextlib
 import dataclasses
+import json
 from pathlib import Path
 
-from grjax.errors import SweepFailedError, WorkdirError
+from grjax.errors import SweepFailedError, WorkdirError, require
 from grjax.sweep import engine, selection, table_files
 from grjax.sweep.definition import Sweep
 from grjax.sweep.results import Result, exclusive, read
@@ -32,6 +33,7 @@ def run(sweep: Sweep, folder: Path, *, dry_run: bool = False) -> list[Result]:
       SweepFailedError: a trial failed, or all candidates of every choice did; the others are complete.
       WorkdirError: the folder is another sweep's.
     """
+    require("optuna", "sweep")
     tables = (sweep.table,) if isinstance(sweep.table, Table) else tuple(sweep.table or ())
     keys = set() if sweep.select is None else {key for t in sweep.trials for key in sweep.select.keys(t)}
     for table in tables:
@@ -48,9 +50,13 @@ def run(sweep: Sweep, folder: Path, *, dry_run: bool = False) -> list[Result]:
         final = dataclasses.replace(sweep, trials=trials, select=None, table=None)
     try:
         return engine.run(final, folder, dry_run=dry_run)
+    except WorkdirError:  # nothing is written to the folder of another sweep
+        tables = ()
+        raise
     finally:  # also a table that is not complete says something
         if tables and not dry_run and folder.exists():
-            table_files.write(tables, sweep.trials, read(folder), folder, made)
+            with exclusive(folder / ".table.lock"):  # workers may end together
+                table_files.write(tables, sweep.trials, read(folder), folder, made)
 
 
 def _chosen(sweep: Sweep, select: Select, folder: Path, dry_run: bool) -> list[Choice]:
@@ -70,7 +76,10 @@ def _chosen(sweep: Sweep, select: Select, folder: Path, dry_run: bool) -> list[C
             if not path.exists():
                 selection.write(select, made, path)
     stored = selection.read(path)
-    if [_settings(each) for each in stored] != [_settings(each) for each in planned]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    same = (content["metric"], content["held_out"]) == (select.metric, select.held_out())
+    grid = select.search is None  # what a search has drawn is checked by a file of its own
+    if not same or [_settings(each, grid) for each in stored] != [_settings(each, grid) for each in planned]:
         raise WorkdirError(
             f"--workdir={folder}: selection.json there is of another sweep; take another --workdir"
         )
@@ -96,6 +105,7 @@ def _compared(sweep: Sweep, select: Select, folder: Path, dry_run: bool) -> list
     return selection.choose(select, sweep.trials, read(folder))
 
 
-def _settings(choice: Choice) -> list[str]:
-    """What of a choice is the same before and after it is made."""
-    return [selection.as_text(each) for each in (choice.setting, *choice.seeds)]
+def _settings(choice: Choice, grid: bool) -> list[str]:
+    """What of a choice is the same before and after it is made, of a `grid` its candidates too."""
+    candidates = [each.overrides for each in choice.candidates] if grid else []
+    return [selection.as_text(each) for each in (choice.setting, *choice.seeds, *candidates)]

@@ -5,18 +5,18 @@ import hashlib
 import json
 import math
 import statistics
+import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grjax import config as config_lib
-from grjax.errors import PreemptedError, WorkdirError
+from grjax.errors import BusyError, PreemptedError, WorkdirError
 from grjax.metrics import Row, write_whole
 from grjax.progress import Display
 from grjax.sweep.definition import Sweep, describe
 from grjax.sweep.programs import Shared
-from grjax.sweep.queue import open_storage
 from grjax.sweep.results import exclusive
 from grjax.sweep.selection import Candidate, Choice, Overrides, Search, Select, as_text, choices, score
 from grjax.train import train_and_evaluate
@@ -29,8 +29,9 @@ def search(sweep: Sweep, select: Select, folder: Path) -> list[Choice]:
     """Searches the space of each choice of a sweep, or goes on with it; returns the choices with scores.
 
     Each choice is an Optuna study in the folder's storage, each of its trials as many runs as there are
-    seeds. Several processes may search at a time. A trial that was stopped is taken up again with the same
-    values, from its checkpoints.
+    seeds. Several processes may search at a time. A trial that SIGTERM stopped is taken up again with the
+    same values, from its checkpoints; one whose process was killed only once its heartbeat is missed, and
+    in a journal, which has none, never: another one is drawn.
 
     Args:
       sweep: with spaces in its trials.
@@ -43,7 +44,7 @@ def search(sweep: Sweep, select: Select, folder: Path) -> list[Choice]:
       PreemptedError: SIGTERM came; the state is saved.
     """
     shared, planned = Shared(), choices(select, sweep.trials)
-    name = _open_for(select, planned, folder)
+    name = _open_for(sweep, select, planned, folder)
     return [
         _searched(sweep, select, choice, folder, name, shared) if choice.candidates[0].overrides else choice
         for choice in planned
@@ -66,11 +67,13 @@ def example(trial: Overrides) -> dict[str, Any]:
     return {key: value(of) for key, of in trial.items()}
 
 
-def _open_for(select: Select, planned: Sequence[Choice], folder: Path) -> str:
+def _open_for(sweep: Sweep, select: Select, planned: Sequence[Choice], folder: Path) -> str:
     """Makes the folder the search's own, or checks that it is; returns a name that no other search has."""
     spaces = [[as_text(each.setting), as_text(each.candidates[0].overrides)] for each in planned]
     mine = {"metric": select.metric, "held_out": select.held_out(), "spaces": spaces}
     mine |= dataclasses.asdict(select)["search"]
+    mine |= {"base": config_lib.resolve(sweep.base).to_dict(), "seeds": [dict(each) for each in select.seeds]}
+    mine = json.loads(json.dumps(mine))  # tuples are lists there
     path = folder / "search.json"
     with exclusive(folder / ".search.lock"):
         if not path.exists():
@@ -90,6 +93,8 @@ def _searched(
 ) -> Choice:
     """The choice with what was drawn as its candidates."""
     import optuna
+
+    from grjax.sweep.queue import open_storage  # Optuna is an extra
 
     plan = select.search
     assert plan is not None
@@ -171,9 +176,15 @@ def _score(
 
     # By content, so that a trial that is taken up again finds its checkpoints.
     workdir = folder / "runs" / hashlib.sha256(as_text(overrides).encode()).hexdigest()[:16]
-    summary = train_and_evaluate(
-        config, workdir, prepared=shared.prepare(config), on_row=on_row, display=Display(quiet=True)
-    )
+    prepared = shared.prepare(config)
+    while True:
+        try:
+            summary = train_and_evaluate(
+                config, workdir, prepared=prepared, on_row=on_row, display=Display(quiet=True)
+            )
+            break
+        except BusyError:  # another worker has drawn the same values: its result is found here
+            time.sleep(1)
     return score(select, summary, workdir.name)
 
 
