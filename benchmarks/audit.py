@@ -31,6 +31,7 @@ from grjax import analysis, data, experiment, noise, steps
 from grjax import config as config_lib
 from grjax.analysis.audit_run import audit_run
 from grjax.array_training import recipe
+from grjax.errors import require
 from grjax.estimator import GRClassifier
 from grjax.evaluate import device_data
 
@@ -41,6 +42,7 @@ FASHION_EXAMPLES = 3000
 
 def find(name: str, dir: str | None, seeds: range, store: bool) -> list[dict[str, Any]]:
     """Each case of noise and seed by each method: how well its score tells wrong labels from right ones."""
+    require("cleanlab", "dev")
     train = data.load(name, dir=dir).splits["train"]
     if name == "fashion_mnist":
         train = train.take(np.arange(FASHION_EXAMPLES))

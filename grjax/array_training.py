@@ -13,7 +13,7 @@ from grjax import config as config_lib
 from grjax import experiment as experiment_lib
 from grjax.checkpoints import Checkpoints
 from grjax.data import from_arrays
-from grjax.errors import ConfigError
+from grjax.errors import ConfigError, WorkdirError
 from grjax.experiment import Experiment
 from grjax.metrics import write_npz
 from grjax.progress import Display
@@ -86,6 +86,7 @@ def train_on_arrays(
 
     Raises:
       ConfigError: arrays or a config that cannot be trained on.
+      WorkdirError: the folder holds a run already.
     """
     given, labels = np.asarray(images), np.asarray(labels)
     if given.ndim not in (2, 3, 4) or given.dtype.kind not in "biuf":
@@ -98,14 +99,24 @@ def train_on_arrays(
     # A run measures a test split; of these examples none is held out, so the first stands in for it.
     dataset = from_arrays(given, labels, test=(given[:1], labels[:1]), class_names=class_names)
     epochs = [layer["train_epochs"] for layer in layers if "train_epochs" in layer]
+    for value in epochs:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+            raise ConfigError(f"train_epochs: must be a positive number, got {value!r}")
     own = recipe(len(given), dataset.num_classes, *epochs[-1:], features=given.ndim == 2)
     path = workdir / "own.npz"
     data = {"name": "npz", "dir": str(path)}
     run_config = config_lib.resolve(
         own,
         *(config_lib.unflatten(layer) for layer in layers),
-        {"data": data, "init_seed": seed, "order_seed": seed},
+        {"data": data, "init_seed": seed, "order_seed": seed, "keep_predictions": True},
     )
+    if run_config.data.validation_fraction or run_config.imbalance.name != "none":
+        raise ConfigError(
+            "config: of these arrays all examples are trained on; leave out data.validation_fraction and "
+            "imbalance"
+        )
+    if (workdir / "config.json").exists():
+        raise WorkdirError(f"workdir={workdir}: holds a run already; take another folder")
     workdir.mkdir(parents=True, exist_ok=True)
     numbers = dataset.splits["train"].labels
     arrays = {"images": given, "labels": numbers, "class_names": np.array(dataset.class_names)}

@@ -1,10 +1,12 @@
 """Gradient Rescaling as an estimator of scikit-learn."""
 
+import functools
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -116,17 +118,18 @@ class GRClassifier(ClassifierMixin, BaseEstimator):
             images = images[..., None]
         padded = np.concatenate([images, np.repeat(images[-1:], -len(images) % _BATCH, axis=0)])
         data = DeviceData(None, jnp.zeros(0, jnp.int32), *map(jnp.asarray, self._statistics))
-
-        @jax.jit
-        def probabilities(variables: Any, batch: jax.Array) -> jax.Array:
-            logits = self._model.apply(variables, data.standardise(batch), train=False)
-            return jax.nn.softmax(cast(jax.Array, logits))
-
+        probabilities = functools.partial(_probabilities, self._model, self._variables, data)
         batches = padded.astype(np.float32).reshape(-1, _BATCH, *padded.shape[1:])
-        found = [np.asarray(probabilities(self._variables, batch)) for batch in batches]
+        found = [np.asarray(probabilities(batch)) for batch in batches]
         return np.concatenate(found)[: len(images)]
 
     def predict(self, X: ArrayLike) -> np.ndarray:  # noqa: N803
         """The most probable classes [N]."""
         check_is_fitted(self)
         return self.classes_[self.predict_proba(X).argmax(1)]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _probabilities(model: nn.Module, variables: Any, data: DeviceData, batch: jax.Array) -> jax.Array:
+    logits = model.apply(variables, data.standardise(batch), train=False)
+    return jax.nn.softmax(cast(jax.Array, logits))

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 # Debian's name first.
-EXECUTABLE = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+EXECUTABLE = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 
 
 class Chromium:

@@ -102,7 +102,7 @@ def test_a_run_that_was_not_evaluated_says_so():
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, data_dir):
-    """A run of 40% noise that is stopped half way, before it has a summary."""
+    """A run with 40% noise."""
     folder = tmp_path_factory.mktemp("run")
     layer = {
         "noise.rate": 0.4, "loss.name": "gradient_rescaling", "loss.lam": 1.0, "loss.beta": 8.0,

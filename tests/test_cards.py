@@ -333,7 +333,7 @@ def test_durations_shrink_in_proportion():
 
 # Most of a quick run is compiling its network. These have their own here, the others a smaller one;
 # in the slow tests all have their own.
-OWN_NETWORK = {"gr_cifar100", "apl_cifar10", "gr_imdb"}
+OWN_NETWORK = {"gr_cifar100", "gr_imdb"}
 TINY = {"model": {"name": "cnn", "features": (4,), "hidden": 8}}
 
 

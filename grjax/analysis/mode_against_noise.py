@@ -69,10 +69,13 @@ def read(folder: Path) -> Modes:
     betas: dict[tuple[float, float], float] = {}
     validation: dict[tuple[float, float], Sequence[float]] = {}
     for choice in choices:
-        if {"noise.rate", "loss.lam"} <= choice["setting"].keys() and choice["chosen"] is not None:
+        beta = (choice["chosen"] or {}).get("loss.beta")
+        if {"noise.rate", "loss.lam"} <= choice["setting"].keys() and beta is not None:
             where = choice["setting"]["noise.rate"], choice["setting"]["loss.lam"]
+            if where in betas:
+                raise WorkdirError(f"{folder}: the sweep varies more than loss.lam, loss.beta and noise.rate")
             chosen = next(each for each in choice["candidates"] if each["overrides"] == choice["chosen"])
-            betas[where], validation[where] = choice["chosen"]["loss.beta"], chosen["scores"]
+            betas[where], validation[where] = beta, chosen["scores"]
     test: dict[tuple[float, float], list[float]] = {where: [] for where in betas}
     for result in results.read(folder):
         where = result["overrides"].get("noise.rate"), result["overrides"].get("loss.lam")

@@ -120,7 +120,8 @@ def find(
     p, classes, given = train.p[trained].astype(np.float64), train.classes[trained], train.labels
     late = slice(len(p) // 2, None)
     late_p, late_votes = p[late].mean(0), _votes(classes[late], number)
-    most = late_votes.argmax(1)
+    most, rows = late_votes.argmax(1), np.arange(len(given))
+    most = np.where(late_votes[rows, given] == late_votes[rows, most], given, most)  # a tie is no doubt
     # An example whose given label won is rarely suspected, but its second choice is worth a look.
     all_votes = _votes(classes, number)
     np.put_along_axis(all_votes, given[:, None].astype(np.int64), 0, axis=1)

@@ -70,7 +70,9 @@ def example(trial: Overrides) -> dict[str, Any]:
 def _open_for(sweep: Sweep, select: Select, planned: Sequence[Choice], folder: Path) -> str:
     """Makes the folder the search's own, or checks that it is; returns a name that no other search has."""
     spaces = [[as_text(each.setting), as_text(each.candidates[0].overrides)] for each in planned]
-    mine = {"metric": select.metric, "held_out": select.held_out(), "spaces": spaces}
+    mine: dict[str, Any] = {
+        "metric": select.metric, "held_out": select.held_out(), "spaces": spaces,
+    }  # fmt: skip
     mine |= dataclasses.asdict(select)["search"]
     mine |= {"base": config_lib.resolve(sweep.base).to_dict(), "seeds": [dict(each) for each in select.seeds]}
     mine = json.loads(json.dumps(mine))  # tuples are lists there

@@ -1,7 +1,6 @@
 """A run as its workdir tells it: config, metrics, noise, and predictions where they were kept."""
 
 import dataclasses
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -105,7 +104,10 @@ def read(workdirs: Sequence[Path]) -> list[Run]:
       WorkdirError: no run there, one without an evaluation, or a damaged one.
     """
     parent = shared_folder(workdirs)
-    return [_read(workdir, os.path.relpath(workdir.resolve(), parent)) for workdir in workdirs]
+    names = [os.path.relpath(workdir.resolve(), parent) for workdir in workdirs]
+    # matplotlib leaves out of a legend what begins with an underscore.
+    names = [f"./{name}" if name.startswith("_") else name for name in names]
+    return [_read(workdir, name) for workdir, name in zip(workdirs, names, strict=True)]
 
 
 def shared_folder(workdirs: Sequence[Path]) -> Path:
@@ -151,7 +153,7 @@ def _noise(workdir: Path, provenance: Mapping[str, Any]) -> NoisyLabels:
 def _class_names(workdir: Path, num_classes: int) -> tuple[str, ...]:
     """From an evaluation class by class, where there was one."""
     for path in sorted(workdir.glob("evaluation_*.json")):
-        for rows in json.loads(path.read_text(encoding="utf-8")).get("per_class", {}).values():
+        for rows in workdir_lib.read_json(path).get("per_class", {}).values():
             return tuple(row["class"] for row in rows)
     return tuple(map(str, range(num_classes)))
 

@@ -65,6 +65,7 @@ RC: Any = {
     "svg.fonttype": "none",  # text stays text: small, and in the page's own typeface
     "svg.hashsalt": "grjax",  # the same runs give the same file
     "text.color": INK,
+    "text.parse_math": False,  # names of classes and runs may have a $
     "xtick.color": QUIET,
     "xtick.labelsize": 8.5,
     "ytick.color": QUIET,
