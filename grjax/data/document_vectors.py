@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from grjax.errors import ConfigError
+from grjax.errors import ConfigError, require
 
 SIZE = 100  # D
 _EPOCHS = 20
@@ -56,7 +56,7 @@ def document_vectors(train: Sequence[str], test: Sequence[str]) -> tuple[np.ndar
     Reference: Le & Mikolov, ICML 2014, section 2.3; negative sampling: Mikolov et al., NeurIPS 2013,
       equation 4.
     """
-    require_gensim()
+    require("gensim", "text")
     from gensim.models.doc2vec import Doc2Vec, TaggedDocument, train_document_dbow
 
     documents = [words(text) for text in train]
@@ -83,11 +83,3 @@ def document_vectors(train: Sequence[str], test: Sequence[str]) -> tuple[np.ndar
                 doctag_vectors=inferred[row : row + 1], doctags_lockf=free,
             )  # fmt: skip
     return model.dv.vectors.copy(), inferred
-
-
-def require_gensim() -> None:
-    """Raises `ConfigError` where gensim is missing, before anything is read or downloaded for it."""
-    try:
-        import gensim  # noqa: F401
-    except ImportError as error:
-        raise ConfigError(f"document vectors need gensim: pip install 'grjax[text]' ({error})") from error

@@ -9,7 +9,7 @@ import tensorflow_datasets as tfds
 from grjax.data import document_vectors
 from grjax.data.source_builder import Arrays, SourceBuilder
 from grjax.data.source_files import Distribution, Download, Layout
-from grjax.errors import ConfigError
+from grjax.errors import ConfigError, require
 
 _CLASSES = ("neg", "pos")
 _IMDB = Distribution(
@@ -74,7 +74,7 @@ class Imdb(SourceBuilder):
         }
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-        document_vectors.require_gensim()
+        require("gensim", "text")  # before anything is read or downloaded
         return super()._split_generators(dl_manager)
 
 
