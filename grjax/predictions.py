@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from grjax.data import Dataset
 from grjax.errors import WorkdirError
 from grjax.metrics import Predictions, write_npz
 
@@ -49,29 +50,22 @@ class History:
     splits: dict[str, SplitHistory]
 
 
-def keep(
-    workdir: Path,
-    step: int,
-    predictions: Mapping[str, Predictions],
-    labels: Mapping[str, np.ndarray],
-    num_classes: int,
-) -> None:
+def keep(workdir: Path, step: int, predictions: Mapping[str, Predictions], dataset: Dataset) -> None:
     """Writes the predictions of an evaluation, whole or not at all.
 
     Args:
       workdir: of the run.
       step: of the evaluation.
       predictions: by split.
-      labels: annotated labels by split, integer [N]; those of train are not written.
-      num_classes: C.
+      dataset: whose examples they are.
     """
-    small = np.min_scalar_type(num_classes - 1)
+    small = np.min_scalar_type(dataset.num_classes - 1)
     arrays: dict[str, np.ndarray] = {}
     for name, found in predictions.items():
         arrays[f"{name}_p"] = found.p.astype(np.float16)
         arrays[f"{name}_classes"] = found.classes.astype(small)
         if name != "train":
-            arrays[f"{name}_labels"] = labels[name].astype(small)
+            arrays[f"{name}_labels"] = dataset.splits[name].labels.astype(small)
     _folder(workdir).mkdir(exist_ok=True)
     write_npz(_folder(workdir) / f"{step}.npz", arrays)
 

@@ -5,7 +5,7 @@ import dataclasses
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -127,7 +127,9 @@ def _run(
     # The latest checkpoint is the run; without one it begins at step 0.
     state = prepared.init_state()
     step, state = checkpoints.restore_latest(like=state) or (0, state)
-    workdir_lib.keep_noise(experiment.noise, workdir, new=step == 0, write=leader)
+    workdir_lib.keep_noise(
+        experiment.noise, experiment.dataset.class_names, workdir, new=step == 0, write=leader
+    )
     metrics_file = MetricsFile(workdir, step, tensorboard=config.tensorboard, write=leader)
     if step > 0 and not metrics_file.rows:
         raise WorkdirError(f"{workdir}: the run is at step {step}, but its metrics.jsonl is gone")
@@ -167,8 +169,7 @@ def _run(
             if evaluate_due and not metrics_file.has(step):
                 measured, predicted = measure(prepared.p_eval_step, state, data, experiment)
                 if leader and config.keep_predictions:  # before the row, which says that all is there
-                    labels = {name: split.labels for name, split in experiment.dataset.splits.items()}
-                    predictions.keep(workdir, step, predicted, labels, experiment.dataset.num_classes)
+                    predictions.keep(workdir, step, predicted, experiment.dataset)
                 metrics_file.write(make_row(step, measured, experiment, stopwatch))
                 display.row(metrics_file.rows[-1])
                 if on_row is not None:
@@ -269,6 +270,17 @@ def make_row(step: int, measured: Row, experiment: Experiment, stopwatch: Stopwa
         "examples_per_second": None if rate is None else rate * experiment.batch_size,
         "seconds": stopwatch.seconds(),
     }
+
+
+def summary_metrics(splits: Iterable[str]) -> list[str]:
+    """The numbers in the summary of a run that measures these splits beside train."""
+    kinds = ("last", "best", "best_step")
+    return [
+        *(f"{split}_accuracy_{kind}" for split in splits for kind in kinds),
+        "train_accuracy_noisy", "train_accuracy_intact", "memorisation", "mean_p_clean", "mean_p_mislabelled",
+        "noise_rate_nominal", "noise_rate_realised", "num_steps", "examples_per_second",
+        "seconds_to_first_step", "wall_seconds",
+    ]  # fmt: skip
 
 
 def make_summary(rows: list[Row], experiment: Experiment, stopwatch: Stopwatch) -> dict[str, Any]:

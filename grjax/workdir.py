@@ -3,7 +3,7 @@
 config.json        the run's config
 environment.json   versions and devices, an entry for each start
 noise.npz          ids, clean and noisy labels of the training examples
-noise.json         where they come from: convention, seed, rates, transition counts, hash
+noise.json         where they come from: convention, seed, rates, transition counts, hash, names of classes
 metrics.jsonl      a row for each evaluation
 predictions/       N.npz: what was predicted for each example at step N, see `grjax.predictions`
 checkpoints/       the latest states
@@ -24,7 +24,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -89,11 +89,14 @@ def read_config(workdir: Path) -> ConfigDict:
         raise WorkdirError(f"--workdir={workdir}: no run there: config.json: {error}") from error
 
 
-def keep_noise(noise: NoisyLabels, workdir: Path, *, new: bool, write: bool = True) -> None:
+def keep_noise(
+    noise: NoisyLabels, class_names: Sequence[str], workdir: Path, *, new: bool, write: bool = True
+) -> None:
     """Stores the noise of a new run; checks that one that goes on, or was looked at before, has the same.
 
     Args:
       noise: of the training split.
+      class_names: C.
       workdir: of the run.
       new: whether the run begins, and the noise need not be there.
       write: whether this process writes; of several, one does.
@@ -106,7 +109,9 @@ def keep_noise(noise: NoisyLabels, workdir: Path, *, new: bool, write: bool = Tr
     elif write:
         noise.save(workdir / "noise.npz")
     if write:
-        write_whole(workdir / "noise.json", json.dumps(noise.summary()) + "\n")
+        write_whole(
+            workdir / "noise.json", json.dumps({**noise.summary(), "class_names": list(class_names)}) + "\n"
+        )
 
 
 def read_summary(workdir: Path) -> dict[str, Any] | None:

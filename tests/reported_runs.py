@@ -6,10 +6,12 @@ import json
 import numpy as np
 
 from grjax import config, metrics, noise, predictions, workdir
+from grjax.data import from_arrays
 from grjax.metrics import MetricsFile, Predictions
 from grjax.sweep import results
 
 CLASSES = 4
+NAMES = tuple(f"class {label}" for label in range(CLASSES))
 
 
 def write_run(
@@ -38,10 +40,12 @@ def write_run(
     labels = rng.integers(0, CLASSES, examples)
     noisy = noise.create(**settings.noise)(labels, CLASSES)
     workdir.open_for(settings, path)
-    workdir.keep_noise(noisy, path, new=True)
+    workdir.keep_noise(noisy, NAMES, path, new=True)
     workdir.record_start(path, 0)
     file = MetricsFile(path, 0, tensorboard=False)
     test_labels = rng.integers(0, CLASSES, 40)
+    pixels = np.zeros((examples, 1, 1, 1), np.uint8)
+    dataset = from_arrays(pixels, noisy.clean, test=(pixels[:40], test_labels), class_names=NAMES)
     for epoch in range(epochs + 1 if finished else epochs):
         made_up = {
             "train": _made_up(rng, noisy.clean, noisy.labels, skill=epoch / epochs),
@@ -52,7 +56,7 @@ def write_run(
         row |= metrics.train_metrics(made_up["train"], noisy) | {"seconds": 1.5 * epoch}
         file.write(row)
         if keep:
-            predictions.keep(path, 3 * epoch, made_up, {"train": noisy.labels, "test": test_labels}, CLASSES)
+            predictions.keep(path, 3 * epoch, made_up, dataset)
     if finished:
         accuracies = [each["test_accuracy"] for each in file.rows]
         summary = {key: row[key] for key in ("memorisation", "train_accuracy_noisy", "train_accuracy_intact")}

@@ -39,7 +39,8 @@ def test_a_look_at_the_noise_writes_and_prints_it(data_dir, tmp_path, capsys):
     rows = np.loadtxt(tmp_path / "noise.csv", int, delimiter=",", skiprows=1)
     np.testing.assert_array_equal(rows, np.stack([noisy.ids, noisy.clean, noisy.labels], axis=1))
     assert (tmp_path / "noise.csv").read_text().splitlines()[0] == "id,clean_label,noisy_label"
-    assert json.loads((tmp_path / "noise.json").read_text()) == summary
+    written = json.loads((tmp_path / "noise.json").read_text())
+    assert written == {**summary, "class_names": list("0123456789")}
     assert summary["convention"] == {"name": "symmetric", "rate": 0.4, "seed": 0}
     assert summary["sha256"] == noisy.sha256
     assert summary["nominal_rate"] == summary["expected_rate"] == 0.4
@@ -72,8 +73,9 @@ def test_a_look_replaces_a_look_and_nothing_else(data_dir, tmp_path):
     looked_at = (tmp_path / "noise.npz").read_bytes()
     _, noisy = training_data.corrupted_data(small())
     noisy.check_equals(tmp_path / "noise.npz")
+    dataset, other = training_data.corrupted_data(small(**{"noise.seed": 1}))
     with pytest.raises(WorkdirError, match="other noisy labels"):  # as a run of other noise begins
-        keep_noise(training_data.corrupted_data(small(**{"noise.seed": 1}))[1], tmp_path, new=True)
+        keep_noise(other, dataset.class_names, tmp_path, new=True)
     open_for(small(), tmp_path)  # now the folder is a run's
     with pytest.raises(WorkdirError, match="other noisy labels"):
         report_noise(small(**{"noise.rate": 0.2}), tmp_path)
@@ -87,7 +89,8 @@ def test_a_run_keeps_and_checks_where_its_labels_come_from(data_dir, tmp_path):
     dataclasses.replace(ours, replaced_by=None).save_csv(tmp_path / "labels.csv")
     from_file = {"noise.name": "file", "noise.path": str(tmp_path / "labels.csv")}
     run = small(**from_file, **SELECTED)
-    looked_at = report_noise(run, workdir)
+    report_noise(run, workdir)
+    looked_at = json.loads((workdir / "noise.json").read_text())
     summary = train_and_evaluate(run, workdir)
     provenance = json.loads((workdir / "noise.json").read_text())
     assert provenance == looked_at

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from grjax import config, predictions
+from grjax.data import from_arrays
 from grjax.errors import WorkdirError
 from grjax.metrics import Predictions
 from grjax.train import train_and_evaluate
@@ -85,7 +86,9 @@ def test_they_can_be_turned_off_without_being_another_run(finished):
 
 def test_many_classes_take_more_than_a_byte(tmp_path):
     found = Predictions(np.array([300, 2], np.int32), np.array([0.25, 1.0], np.float32), np.zeros(2))
-    predictions.keep(tmp_path, 3, {"train": found}, {"train": found.classes}, num_classes=400)
+    pixels, names = np.zeros((2, 1, 1, 1), np.uint8), list(map(str, range(400)))
+    dataset = from_arrays(pixels, [1, 2], test=(pixels, [1, 2]), class_names=names)
+    predictions.keep(tmp_path, 3, {"train": found}, dataset)
     np.savez(tmp_path / "noise.npz", ids=[5, 7], noisy_labels=[1, 2])
     train = predictions.read(tmp_path).splits["train"]
     assert train.classes.dtype == np.uint16

@@ -175,7 +175,7 @@ def test_classes_stand_with_their_recall(run):
     recall = sklearn.metrics.recall_score(test.labels, test.classes[-1], average=None)
     np.testing.assert_allclose(axes.lines[0].get_xdata(), np.sort(recall))
     names = [text.get_text() for text in axes.get_yticklabels()]
-    assert names == [str(label) for label in np.argsort(recall, kind="stable")]
+    assert names == [f"class {label}" for label in np.argsort(recall, kind="stable")]
 
 
 def test_labels_at_line_ends_do_not_touch():

@@ -134,10 +134,16 @@ def test_of_equal_candidates_the_first_is_chosen():
         ),
         (lambda: choices(Select(among=("loss.betta",)), TRIALS), "no trial sets 'loss.betta'"),
         (
+            lambda: Select(among=("loss.beta",), metric="validation_acuracy_last"),
+            "select.metric: unknown metric 'validation_acuracy_last'; did you mean 'validation_accuracy_",
+        ),
+        (
             lambda: choose(
-                Select(among=("loss.beta",), metric="validation_acuracy_last"), TRIALS, lines(TRIALS[8:])
+                Select(among=("loss.beta",), metric="validation_noisy_accuracy_last"),
+                TRIALS,
+                lines(TRIALS[8:]),
             ),
-            "'validation_acuracy_last' is not in the summary .* did you mean 'validation_accuracy_last'",
+            "'validation_noisy_accuracy_last' is not in the summary",
         ),
     ],
 )

@@ -222,10 +222,13 @@ def test_a_baseline_of_other_seeds_is_refused():
 
 
 def test_a_metric_that_no_run_has_is_refused(tmp_path):
-    with pytest.raises(
-        ConfigError, match="'test_acuracy_last' is not in the summary of trial 0; did you mean"
-    ):
-        table_files.write([dataclasses.replace(TABLE, metric="test_acuracy_last")], TRIALS, lines(), tmp_path)
+    with pytest.raises(ConfigError, match=r"table.metric: unknown metric 'test_acuracy_last'; did you mean"):
+        dataclasses.replace(TABLE, metric="test_acuracy_last")
+    with pytest.raises(ConfigError, match=r"table.also: unknown metric 'memorization'; did you mean"):
+        dataclasses.replace(TABLE, also=("memorization",))
+    held_out = dataclasses.replace(TABLE, metric="validation_accuracy_last")
+    with pytest.raises(ConfigError, match="'validation_accuracy_last' is not in the summary of trial 0"):
+        table_files.write([held_out], TRIALS, lines(), tmp_path)
     assert not list(tmp_path.iterdir())
 
 

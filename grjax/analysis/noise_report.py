@@ -41,7 +41,7 @@ def report_noise(config: ConfigDict, workdir: Path) -> dict[str, Any]:
             workdir.mkdir(parents=True, exist_ok=True)
             if not (workdir / "config.json").exists():
                 (workdir / "noise.npz").unlink(missing_ok=True)
-            workdir_lib.keep_noise(noise, workdir, new=True)
+            workdir_lib.keep_noise(noise, dataset.class_names, workdir, new=True)
             noise.save_csv(workdir / "noise.csv")
         except OSError as error:
             raise WorkdirError(f"--workdir={workdir}: cannot be written: {error.strerror}") from error

@@ -73,7 +73,7 @@ def run(
             workdir_lib.open_for(config, workdir)
             stack.enter_context(workdir_lib.locked(workdir))
             experiment = shared.experiment(config)
-            workdir_lib.keep_noise(experiment.noise, workdir, new=True)
+            workdir_lib.keep_noise(experiment.noise, experiment.dataset.class_names, workdir, new=True)
             workdir_lib.record_start(workdir, 0)
             checkpoints = Checkpoints(workdir / "checkpoints", config.keep_checkpoints)
             stack.callback(checkpoints.close)
@@ -149,8 +149,7 @@ def _run(trials: list[_Trial], shared: Shared, mapping: Mapping, stop_request: S
 def _write_row(trial: _Trial, step: int, predicted: dict[str, Predictions]) -> None:
     experiment = trial.experiment
     if trial.config.keep_predictions:
-        labels = {name: split.labels for name, split in experiment.dataset.splits.items()}
-        predictions.keep(trial.workdir, step, predicted, labels, experiment.dataset.num_classes)
+        predictions.keep(trial.workdir, step, predicted, experiment.dataset)
     row = measured_row(experiment, predicted)
     trial.metrics_file.write(train.make_row(step, row, experiment, trial.stopwatch))
 

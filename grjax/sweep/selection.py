@@ -16,6 +16,7 @@ from grjax.errors import ConfigError
 from grjax.metrics import write_whole
 from grjax.registry import closest
 from grjax.sweep.statistics import SEEDS
+from grjax.train import summary_metrics
 
 Overrides = Mapping[str, Any]
 
@@ -78,6 +79,9 @@ class Select:
                 "select.metric: must be of a validation split, as 'validation_accuracy_last', got "
                 f"{self.metric!r}; what is chosen on test data cannot be judged on it"
             )
+        known = summary_metrics(("validation", "validation_noisy"))
+        if self.metric not in known:
+            raise ConfigError(f"select.metric: unknown metric {self.metric!r}; {closest(self.metric, known)}")
         if bool(self.among) == (self.search is not None):
             raise ConfigError(
                 "select: must have candidates, among keys of the trials or by a search, one of both"

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from grjax.errors import ConfigError
 from grjax.registry import closest
 from grjax.sweep.statistics import SEEDS, Comparison, Spread, compare, seeds_of, spread
+from grjax.train import summary_metrics
 
 Overrides = Mapping[str, Any]
 Published = float | tuple[float, float] | None  # a number, or its mean and standard deviation
@@ -27,6 +28,9 @@ class Table:
       published: for each row its published values of `metric`, a column each, in the unit shown.
       source: of the published values.
       tolerance: how far from the published value still counts as the same, in the unit shown.
+
+    Raises:
+      ConfigError: no run measures the metric, or one of `also`.
     """
 
     title: str
@@ -39,6 +43,13 @@ class Table:
     published: Mapping[str, Sequence[Published]] = dataclasses.field(default_factory=dict)
     source: str = ""
     tolerance: float = 1.0
+
+    def __post_init__(self) -> None:
+        known = summary_metrics(("test", "validation", "validation_noisy"))
+        for field, metrics in (("metric", (self.metric,)), ("also", self.also)):
+            for metric in metrics:
+                if metric not in known:
+                    raise ConfigError(f"table.{field}: unknown metric {metric!r}; {closest(metric, known)}")
 
     def trained(self) -> dict[str, Overrides]:
         """The rows that have trials."""

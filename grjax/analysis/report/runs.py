@@ -33,7 +33,7 @@ class Run:
       starts: of environment.json.
       noise: the training labels.
       provenance: of noise.json.
-      class_names: [C]; the numbers of the classes where nothing has stored names.
+      class_names: C.
       history: what was predicted at the evaluations; None if it was not kept.
     """
 
@@ -131,7 +131,7 @@ def _read(workdir: Path, name: str) -> Run:
         starts=workdir_lib.read_json(environment) if environment.exists() else [],
         noise=_noise(workdir, provenance),
         provenance=provenance,
-        class_names=_class_names(workdir, provenance["num_classes"]),
+        class_names=tuple(provenance["class_names"]),
         history=predictions.read(workdir) if predictions.kept_steps(workdir) else None,
     )
 
@@ -148,14 +148,6 @@ def _noise(workdir: Path, provenance: Mapping[str, Any]) -> NoisyLabels:
         convention=provenance["convention"],
         replaced_by=arrays.get("replaced_by"),
     )
-
-
-def _class_names(workdir: Path, num_classes: int) -> tuple[str, ...]:
-    """From an evaluation class by class, where there was one."""
-    for path in sorted(workdir.glob("evaluation_*.json")):
-        for rows in workdir_lib.read_json(path).get("per_class", {}).values():
-            return tuple(row["class"] for row in rows)
-    return tuple(map(str, range(num_classes)))
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
