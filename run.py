@@ -1,6 +1,7 @@
 """Trains and evaluates classifiers under label noise: `python run.py --help`."""
 
 import os
+import sys
 import time
 
 START = time.monotonic()  # before the imports: they are part of what a person waits for
@@ -76,10 +77,12 @@ def run(mode: str, workdir: Path) -> None:
             raise ConfigError(f"--config.{next(iter(overrides))}: a report takes each run's own config")
         print(write_report([Path(each).expanduser() for each in WORKDIR.value.split(",")]))
     elif mode == "sweep":
-        from grjax.sweep import phases
+        from grjax.sweep import phases, workers
 
-        sweep = grjax.config_file.get_sweep(config_flags.get_config_filename(flag))
-        phases.run(sweep.with_overrides(overrides), workdir, dry_run=DRY_RUN.value)
+        sweep = grjax.config_file.get_sweep(config_flags.get_config_filename(flag)).with_overrides(overrides)
+        worker = [sys.executable, *sys.argv, "--config.sweep.workers=1"]
+        with workers.others(1 if DRY_RUN.value else sweep.workers, workdir, worker):
+            phases.run(sweep, workdir, dry_run=DRY_RUN.value)
     else:
         file = flag.parser.parse(config_flags.get_config_filename(flag))
         config = grjax.config.resolve(file, grjax.config.unflatten(overrides))

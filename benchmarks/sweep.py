@@ -135,11 +135,12 @@ def _at_once(shared: Shared, configs: list[Any], mapping: Mapping, steps: int) -
     return run
 
 
-def digits(separate: int) -> None:
+def digits(separate: int, workers: int) -> None:
     """The 60 trials of configs/digits_sweep.py in one command, against a run.py for each.
 
     Half of the separate runs come before the sweep and half after it; they are spread evenly over the trials.
-    Programs are cached nowhere but in the sweep's own process, as in the first run of anything new.
+    Each is run twice: as the first of its kind, with nothing compiled before, and again, when the compilation
+    cache holds its programs. The sweep itself finds nothing compiled before.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -148,31 +149,40 @@ def digits(separate: int) -> None:
         times = [_separate(folder, number, trial) for number, trial in enumerate(chosen[: separate // 2])]
         sweep, output = _run(
             "--mode=sweep", "--config=configs/digits_sweep.py", f"--workdir={folder / 'sweep'}",
-            f"--compilation_cache={folder / 'sweep_cache'}",
+            f"--compilation_cache={folder / 'sweep_cache'}", f"--config.sweep.workers={workers}",
         )  # fmt: skip
-        last = output.strip().splitlines()[-1]
-        print(f"sweep: {sweep}; {last}", flush=True)
+        said = output.strip().splitlines()[-workers:]
+        print(f"sweep: {sweep}; {'; '.join(said)}", flush=True)
         times += [
             _separate(folder, separate + number, trial)
             for number, trial in enumerate(chosen[separate // 2 :])
         ]
     ratios = {
-        kind: sweep[kind] / (len(trials) * statistics.mean(one[kind] for one in times)) for kind in sweep
+        kind: {
+            unit: sweep[unit] / (len(trials) * statistics.mean(one[kind][unit] for one in times))
+            for unit in sweep
+        }
+        for kind in times[0]
     }
     print(f"sweep / as many separate processes one after another: {ratios}")
-    stored = {"trials": len(trials), "sweep": sweep, "sweep_says": last, "separate": times, "ratios": ratios}
-    _store("digits", stored)
+    stored = {
+        "trials": len(trials), "workers": workers, "sweep": sweep, "sweep_says": said,
+        "separate": times, "ratios": ratios,
+    }  # fmt: skip
+    _store(f"digits_{workers}_workers", stored)
 
 
-def _separate(folder: Path, number: int, trial: dict[str, Any]) -> dict[str, float]:
+def _separate(folder: Path, number: int, trial: dict[str, Any]) -> dict[str, dict[str, float]]:
     """The seconds of one trial of the sweep in a process of its own."""
-    seconds, _ = _run(
-        "--config=configs/digits.py", "--config.tensorboard=false", f"--workdir={folder / str(number)}",
-        f"--compilation_cache={folder / f'cache_{number}'}",
-        *(f"--config.{key}={value}" for key, value in trial.items()),
-    )  # fmt: skip
-    print(f"separate: {seconds}", flush=True)
-    return seconds
+    times = {}
+    for kind in ("nothing_compiled", "compiled_before"):
+        times[kind], _ = _run(
+            "--config=configs/digits.py", "--config.tensorboard=false",
+            f"--workdir={folder / f'{number}_{kind}'}", f"--compilation_cache={folder / f'cache_{number}'}",
+            *(f"--config.{key}={value}" for key, value in trial.items()),
+        )  # fmt: skip
+    print(f"separate: {times}", flush=True)
+    return times
 
 
 def _run(*arguments: str) -> tuple[dict[str, float], str]:
@@ -200,8 +210,9 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=4, help="of each way in a round")
     parser.add_argument("--separate", type=int, default=6, help="runs of run.py that are measured")
+    parser.add_argument("--workers", type=int, default=2, help="of the sweep of digits")
     flags = parser.parse_args()
     if flags.what == "digits":
-        digits(flags.separate)
+        digits(flags.separate, flags.workers)
     else:
         chunks(flags.models, flags.sizes, flags.batch_size, flags.rounds, flags.steps)

@@ -1,6 +1,8 @@
 """Four losses at three noise rates, five seeds each: 60 trials of configs/digits.py with one compilation.
 
 python run.py --mode=sweep --config=configs/digits_sweep.py --workdir=runs/digits_sweep
+
+With --config.sweep.workers=N, N processes share the trials, each on CPU cores of its own; each compiles once.
 """
 
 from configs.digits import get_config

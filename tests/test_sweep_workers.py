@@ -150,6 +150,29 @@ def check_complete(folder, number):
     assert not list((folder / ".workers").iterdir())
 
 
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="each worker has a core of its own")
+def test_workers_of_one_command(file, tmp_path):
+    """Stopped, both save and stop; started again, both go on."""
+    folder, two = tmp_path / "sweep", "--config.sweep.workers=2"
+    # Each waits within its first trial until the other has begun one too.
+    code, output = end(start(file, folder, 4, f"wait:2,{int(signal.SIGTERM)}", "noise.npz", two))
+    assert code == 75, output
+    assert re.search(r"^worker_1.log: .*SIGTERM.*\(exit status 75\)$", output, re.MULTILINE), output
+    assert len(starts(folder)) >= 2  # one of its own, so another of the other's
+    code, output = end(start(file, folder, 4, *NEVER, two))
+    assert code == 0, output
+    check_complete(folder, 4)
+    theirs = re.search(r"^worker_1.log: (\d+) of 4 trials in", output, re.MULTILINE)
+    assert theirs, output
+
+
+def test_more_workers_than_cores_are_refused(file, tmp_path):
+    code, output = end(start(file, tmp_path / "sweep", 4, *NEVER, "--config.sweep.workers=999"))
+    assert code == 2, output
+    assert re.fullmatch(r"ConfigError: sweep.workers: must be at most .* cores, \d+, got 999\n", output)
+    assert not (tmp_path / "sweep").exists()
+
+
 @pytest.mark.slow
 def test_workers_on_sqlite(file, tmp_path):
     stopped_killed_and_shared(file, tmp_path / "sweep")

@@ -19,6 +19,7 @@ Execution = Literal["auto", "one_by_one", "vmapped", "spread"]
 OPTIONS = {
     "execution": "auto",
     "chunk": 4,
+    "workers": 1,
     "storage": "",
     "heartbeat_seconds": 60,
     "retry_failed": False,
@@ -38,6 +39,8 @@ class Sweep:
         trials at a time in one step; 'spread': as many at a time as there are devices, each on its own;
         'auto': what was measured to be fastest, see docs/sweep.md. A trial ends the same whichever it is.
       chunk: how many trials run at a time when 'vmapped'.
+      workers: how many processes of this machine share the trials, each on CPU cores of its own; see
+        `grjax.sweep.workers`.
       storage: where Optuna keeps the trials: '' is study.sqlite in the sweep's folder, 'journal' a journal
         file there (for folders on a network), else the URL of a database, as 'postgresql://host/name'.
       heartbeat_seconds: how often a worker reports; one that has not for twice as long is taken for crashed.
@@ -50,6 +53,7 @@ class Sweep:
     select: Select | None = None
     execution: Execution = "auto"
     chunk: int = 4
+    workers: int = 1
     storage: str = ""
     heartbeat_seconds: int = 60
     retry_failed: bool = False
@@ -65,7 +69,7 @@ class Sweep:
                 "sweep.execution: must be 'auto', 'one_by_one', 'vmapped' or 'spread', "
                 f"got {self.execution!r}"
             )
-        for key in ("chunk", "heartbeat_seconds"):
+        for key in ("chunk", "workers", "heartbeat_seconds"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"sweep.{key}: must be at least 1, got {getattr(self, key)}")
 

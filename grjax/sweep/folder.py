@@ -5,6 +5,7 @@ study.sqlite    Optuna's storage of its trials, or study.journal, or a database 
 trials/NNNN/    an ordinary run for each trial, see `grjax.workdir`
 results.jsonl   a line for each trial that has ended, see `grjax.sweep.results`
 .workers/       a locked file for each worker
+worker_N.log    what workers print that another has started, see `grjax.sweep.workers`
 """
 
 import json
