@@ -32,11 +32,7 @@ COLUMNS = {
     "asymmetric .3": {"noise.name": "asymmetric_cifar100_swap", "noise.rate": 0.3},
     "asymmetric .4": {"noise.name": "asymmetric_cifar100_swap", "noise.rate": 0.4},
 }
-QUICK_COLUMNS = {
-    "clean": {"noise.name": "symmetric", "noise.rate": 0.0},
-    "symmetric .4": {"noise.name": "symmetric", "noise.rate": 0.4},
-    "pairs .4": {"noise.name": "pair_flip", "noise.rate": 0.4},
-}
+QUICK_COLUMNS = {"symmetric .4": {"noise.name": "symmetric", "noise.rate": 0.4}}
 QUOTED = ("label smoothing", "bootstrap, hard", "forward correction", "D2L", "SL (symmetric CE)")
 _GR = {"loss.name": "gradient_rescaling", "loss.normalization": "batch"}
 OTHERS: dict[str, dict[str, Any]] = {
@@ -99,7 +95,7 @@ def build(*, num_seeds: int = 3, quick: bool = False) -> Sweep:
     ]
     rows: dict[str, dict[str, Any] | None] = {**OTHERS, **RESCALING}
     return Sweep(
-        base=ConfigDict(gr_cifar100.build(quick=quick)),
+        base=ConfigDict(gr_cifar100.build(quick=quick) | (card.QUICK_TABLE if quick else {})),
         trials=product(
             [*OTHERS.values(), *grid], list(columns.values()), seeds(range(2 if quick else num_seeds))
         ),

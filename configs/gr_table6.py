@@ -53,7 +53,7 @@ PUBLISHED = {
 
 def build(*, num_seeds: int = 5, quick: bool = False) -> Sweep:
     return Sweep(
-        base=ConfigDict(gr_cifar100.build(quick=quick)),
+        base=ConfigDict(gr_cifar100.build(quick=quick) | (card.QUICK_TABLE if quick else {})),
         trials=product(list(ROWS.values()), list(COLUMNS.values()), seeds(range(2 if quick else num_seeds))),
         table=Table(
             title="Digits, a few steps" if quick else "Regularisers, CIFAR-100, ResNet-44",

@@ -60,13 +60,14 @@ PUBLISHED = {
 
 
 def build(*, num_seeds: int = 3, quick: bool = False) -> Sweep:
+    columns = {loss: COLUMNS[loss] for loss in ("CE", "GR")} if quick else COLUMNS
     return Sweep(
-        base=ConfigDict(gr_cifar10.build(quick=quick)),
-        trials=product(list(ROWS.values()), list(COLUMNS.values()), seeds(range(2 if quick else num_seeds))),
+        base=ConfigDict(gr_cifar10.build(quick=quick) | (card.QUICK_TABLE if quick else {})),
+        trials=product(list(ROWS.values()), list(columns.values()), seeds(range(2 if quick else num_seeds))),
         table=Table(
             title="Digits, a few steps" if quick else "Optimisers, CIFAR-10, ResNet-56, 40% symmetric noise",
             rows=ROWS,
-            columns=COLUMNS,
+            columns=columns,
             baseline="momentum, lr .01",
             percent=True,
             published={} if quick else PUBLISHED,

@@ -33,12 +33,13 @@ PUBLISHED = {
 
 
 def build(*, num_seeds: int = 3, quick: bool = False) -> Sweep:
+    rows = {"symmetric .4": ROWS["symmetric .4"]} if quick else ROWS
     return Sweep(
-        base=ConfigDict(gr_vehicles10.build(quick=quick)),
-        trials=product(list(ROWS.values()), list(COLUMNS.values()), seeds(range(2 if quick else num_seeds))),
+        base=ConfigDict(gr_vehicles10.build(quick=quick) | (card.QUICK_TABLE if quick else {})),
+        trials=product(list(rows.values()), list(COLUMNS.values()), seeds(range(2 if quick else num_seeds))),
         table=Table(
             title="Digits, a few steps" if quick else "Regularisers, Vehicles-10, ResNet-44",
-            rows=ROWS,
+            rows=rows,
             columns=COLUMNS,
             percent=True,
             published={} if quick else PUBLISHED,

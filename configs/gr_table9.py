@@ -105,7 +105,7 @@ def build(*, grid: bool = False, num_seeds: int = 3, quick: bool = False) -> Swe
         source="Wang et al., arXiv:1905.11233, Table 9",
     )
     return Sweep(
-        base=ConfigDict(gr_cifar10.build(quick=quick)),
+        base=ConfigDict(gr_cifar10.build(quick=quick) | (card.QUICK_TABLE if quick else {})),
         trials=product(cells, seeds(range(2 if quick else num_seeds))),
         table=tuple(
             dataclasses.replace(

@@ -23,6 +23,10 @@ from grjax.registry import check_options
 
 Section = Mapping[str, Any]
 
+# What the quick variant of a table, which compiles a program or more for each of its groups, sets otherwise
+# than that of a card: a network that compiles in a second.
+QUICK_TABLE: dict[str, Any] = {"model": {"name": "cnn", "features": (8,), "hidden": 16}}
+
 
 def get_config(build: Callable[..., dict[str, Any]], argument: str = "") -> ConfigDict:
     """The config that a card builds from its argument on the command line; see `parse`."""

@@ -32,12 +32,13 @@ SMALL = [
 ]
 
 
-ONE_DEVICE = {"XLA_FLAGS": "--xla_force_host_platform_device_count=1"}
+DEVICES = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count="
+ONE_DEVICE = {"XLA_FLAGS": f"{DEVICES}1"}
 
 
 def start(*arguments, devices=1):
     """A process on CPU with so many virtual devices."""
-    environment = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+    environment = os.environ | {"XLA_FLAGS": f"{DEVICES}{devices}"}
     return subprocess.Popen(
         [sys.executable, "run.py", *arguments],
         cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

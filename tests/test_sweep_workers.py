@@ -20,7 +20,7 @@ from grjax.sweep import results
 from grjax.workdir import read_config
 
 ROOT = Path(__file__).parent.parent
-ONE_DEVICE = {"XLA_FLAGS": "--xla_force_host_platform_device_count=1"}
+ONE_DEVICE = {"XLA_FLAGS": "--xla_force_host_platform_device_count=1 --xla_backend_optimization_level=0"}
 
 FILE = """
 from ml_collections import ConfigDict
