@@ -39,6 +39,9 @@ CPU_FLAGS = {
     "-convolution": "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution",
     "reduce,eltwise": "--xla_cpu_experimental_ynn_fusion_type=reduce,eltwise",
 }
+# A virtual device on each core, which takes its part of the batch; one thread, for there is one core.
+DEVICES = f"--xla_force_host_platform_device_count={os.cpu_count()}"
+ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 
 OURS: Facts = {"module": "benchmarks.train_grjax", "bfloat16": False, "steps_per_call": 1, "flags": ""}
 THEIRS: Facts = {"module": "benchmarks.train_torch", "bfloat16": False, "compile": False, "loader": True}
@@ -52,6 +55,10 @@ def contenders(platform: str, network: str) -> dict[str, Facts]:
         found["grjax bfloat16, 16 steps a call"] = OURS | {"steps_per_call": 16, "bfloat16": True}
     else:
         found |= {f"grjax, YNN {name}": OURS | {"flags": flags} for name, flags in CPU_FLAGS.items()}
+        found["grjax, a device a core"] = OURS | {"flags": DEVICES}
+        for name, flags in CPU_FLAGS.items():
+            alone = f"{DEVICES} {ONE_THREAD} {flags}"
+            found[f"grjax, a device a core, YNN {name}"] = OURS | {"flags": alone}
         flags = CPU_FLAGS["reduce,eltwise"]
         found["grjax bfloat16, YNN reduce,eltwise"] = OURS | {"flags": flags, "bfloat16": True}
     found[REFERENCE] = THEIRS

@@ -89,10 +89,10 @@ def contend(spec: Facts) -> None:
         one = jax.tree.map(lambda leaf: leaf[:, :1], next(batches))  # of a loop, its body would count once
         compiled = p_step.lower(state, data, one).compile()
         [cost, *_] = costs if isinstance(costs := compiled.cost_analysis(), list) else [costs]
-        return {  # of one device
+        return {
             "device_megabytes": stats["peak_bytes_in_use"] / 2**20 if "peak_bytes_in_use" in stats else None,
-            "flops_per_step": cost["flops"],
-            "bytes_per_step": cost["bytes accessed"],
+            "flops_per_step": cost["flops"] * jax.device_count(),  # counted for one of them
+            "bytes_per_step": cost["bytes accessed"] * jax.device_count(),
         }
 
     before = time.perf_counter()
