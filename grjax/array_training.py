@@ -1,6 +1,7 @@
 """Training on arrays in memory, without any file of a data set: what audits and the estimator start with."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,11 +33,11 @@ class Trained:
 def recipe(num_examples: int, num_classes: int, epochs: float = 40.0, *, features: bool) -> dict[str, Any]:
     """The keys of a config that suit arrays of unknown origin.
 
-    Gradient Rescaling with lam 1 and beta 16, as in configs/digits.py: on the small CNN for images, on an MLP
-    for features. At the start p is 1 / C, and from C = 4 on a beta of 16 weighs such examples less than half
-    as much as those of p = 1/2. The CNN's batch norm helps it over that, the MLP does not learn: there beta
-    rises from 0 to 12 in the first quarter of training, and the learning rate is higher. That was chosen on
-    digits as vectors with symmetric and pair-flip noise; see docs/results/audit.md.
+    For images, and for features of two or three classes, Gradient Rescaling with lam 1 and beta 16, as in
+    configs/digits.py. At the start p is 1 / C, and from C = 4 on that weighs such examples less than half as
+    much as those of p = 1/2. The CNN's batch norm helps it over that, the MLP does not learn: there see
+    `_emphasis`. That was chosen on digits and Fashion-MNIST as vectors with symmetric and pair-flip noise;
+    see docs/results/audit.md.
 
     Args:
       num_examples: N. Of few examples a batch is a tenth, so that an epoch has ten steps or more.
@@ -49,7 +50,7 @@ def recipe(num_examples: int, num_classes: int, epochs: float = 40.0, *, feature
     loss: dict[str, Any] = {"name": "gradient_rescaling", "lam": 1.0, "beta": 16.0}
     optimizer: dict[str, Any] = {"name": "momentum", "learning_rate": 0.01, "momentum": 0.9}
     if features and num_classes >= 4:
-        loss["beta"] = {"name": "linear", "start": 0.0, "end": 12.0, "transition_epochs": epochs / 4}
+        loss["lam"], loss["beta"] = _emphasis(num_classes)
         optimizer |= {"learning_rate": 0.03, "clip_norm": 1.0}
     return {
         "noise": {"name": "symmetric", "rate": 0.0},
@@ -64,15 +65,28 @@ def recipe(num_examples: int, num_classes: int, epochs: float = 40.0, *, feature
     }
 
 
+def _emphasis(num_classes: int) -> tuple[float, float]:
+    """The (lam, beta) with which hard examples are not given up before they are learned.
+
+    The weight at p = 1 / C, where every example begins, is 1 / e of the largest. lam is 1/2 to ten classes, and
+    beyond falls with log C: p^lam at p = 1 / C stays that of ten.
+    """
+    start = 1 / max(num_classes, 10)
+    lam = 0.5 * math.log(0.1) / math.log(start)
+    mode = lam / (lam + 1)
+    return lam, 1 / (mode**lam * (1 - mode) - start**lam * (1 - start))
+
+
 def train_on_arrays(
     images: ArrayLike,
     labels: ArrayLike,
     *layers: Mapping[str, Any],
     class_names: Sequence[str] | None = None,
+    held_out: np.ndarray | None = None,
     seed: int = 0,
     workdir: Path,
 ) -> Trained:
-    """Trains on all of the examples, without a word to the terminal.
+    """Trains on the examples, without a word to the terminal.
 
     The workdir is that of any run, with the arrays in own.npz; `--mode=audit` takes it, too.
 
@@ -81,6 +95,8 @@ def train_on_arrays(
       labels: integers [N] in [0, C), or the names of the classes.
       *layers: keys of a config that differ from `recipe`, nested or dotted, each laid over those before it.
       class_names: in the order of the labels; see `grjax.data.from_arrays`.
+      held_out: positions of examples not to train on, ascending; they are the run's test split, and the
+        others keep their positions as ids. None: all are trained on.
       seed: of initialisation and order.
       workdir: a folder that holds no other run.
 
@@ -96,13 +112,15 @@ def train_on_arrays(
         )
     if given.dtype != np.uint8 or given.ndim == 2:
         given = given.astype(np.float32)
-    # A run measures a test split; of these examples none is held out, so the first stands in for it.
+    # A run measures a test split; where no example is held out, the first stands in for it.
+    tested = np.zeros(1, np.int64) if held_out is None else held_out
+    trained = np.arange(len(given)) if held_out is None else np.setdiff1d(np.arange(len(given)), held_out)
     dataset = from_arrays(given, labels, test=(given[:1], labels[:1]), class_names=class_names)
     epochs = [layer["train_epochs"] for layer in layers if "train_epochs" in layer]
     for value in epochs:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
             raise ConfigError(f"train_epochs: must be a positive number, got {value!r}")
-    own = recipe(len(given), dataset.num_classes, *epochs[-1:], features=given.ndim == 2)
+    own = recipe(len(trained), dataset.num_classes, *epochs[-1:], features=given.ndim == 2)
     path = workdir / "own.npz"
     data = {"name": "npz", "dir": str(path)}
     run_config = config_lib.resolve(
@@ -112,15 +130,16 @@ def train_on_arrays(
     )
     if run_config.data.validation_fraction or run_config.imbalance.name != "none":
         raise ConfigError(
-            "config: of these arrays all examples are trained on; leave out data.validation_fraction and "
-            "imbalance"
+            "config: which of these arrays' examples are trained on is settled; leave out "
+            "data.validation_fraction and imbalance"
         )
     if (workdir / "config.json").exists():
         raise WorkdirError(f"workdir={workdir}: holds a run already; take another folder")
     workdir.mkdir(parents=True, exist_ok=True)
     numbers = dataset.splits["train"].labels
-    arrays = {"images": given, "labels": numbers, "class_names": np.array(dataset.class_names)}
-    write_npz(path, {**arrays, "test_images": given[:1], "test_labels": numbers[:1]})
+    arrays = {"images": given[trained], "labels": numbers[trained], "ids": trained}
+    test = {"test_images": given[tested], "test_labels": numbers[tested], "test_ids": tested}
+    write_npz(path, {**arrays, **test, "class_names": np.array(dataset.class_names)})
     train_and_evaluate(run_config, workdir, display=Display(quiet=True))
     experiment = experiment_lib.create(run_config)
     checkpoints = Checkpoints(workdir / "checkpoints", run_config.keep_checkpoints)

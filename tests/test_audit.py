@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from grjax import analysis, config
-from grjax.analysis import audit_page, beta_mixture, suspects
+from grjax.analysis import audit_page, beta_mixture, cross_validation, suspects
 from grjax.analysis.audit_run import audit_run
 from grjax.errors import ConfigError, WorkdirError
 from grjax.noise import NoisyLabels
@@ -219,3 +219,79 @@ def test_arrays_are_audited_in_their_order_and_leave_nothing_behind(tmp_path, mo
     assert capfd.readouterr().out == ""
     with pytest.raises(ConfigError, match=r"images: must be numbers, .* got <U1 \[2\]"):
         analysis.audit(np.array(["a", "b"]), [0, 1])
+
+
+def test_every_example_is_held_out_and_each_class_spread_evenly():
+    labels = np.repeat([0, 1, 2], [7, 11, 4])
+    parts = cross_validation.held_out_parts(labels, 5, seed=3)
+    assert {len(part) for part in parts} == {5}  # 22 examples: three are held out twice
+    times = np.bincount(np.concatenate(parts), minlength=22)
+    assert sorted(times) == [1] * 19 + [2] * 3
+    for part in parts:
+        assert (np.diff(part) > 0).all()
+        assert (np.abs(np.bincount(labels[part], minlength=3) - np.array([7, 11, 4]) / 5) <= 1).all()
+    assert any((a != b).any() for a, b in zip(parts, cross_validation.held_out_parts(labels, 5, 4)))
+
+
+@pytest.mark.parametrize("folds", [1, 5, 2.0, True])
+def test_folds_out_of_range_are_one_error(folds):
+    with pytest.raises(ConfigError, match=f"folds: must be None or an integer from 2 to 4, got {folds}"):
+        analysis.audit(np.eye(4), [0, 1, 0, 1], folds=folds)
+
+
+def run_without(part, p, classes, labels):
+    """A run at steps 0 and 10 that was not trained on the positions of `part`."""
+    p, classes = np.asarray(p, np.float16), np.asarray(classes, np.uint8)
+    ids = np.setdiff1d(np.arange(len(labels)), part)
+    splits = {
+        name: SplitHistory(p[:, at], classes[:, at], labels[at]) for name, at in (("train", ids), ("test", part))
+    }
+    return History(np.array([0, 10]), ids, splits)
+
+
+def test_folds_combine_what_runs_say_that_have_and_that_have_not_seen_the_example():
+    labels, parts = np.array([2, 0, 1]), [np.array([0, 1]), np.array([0, 2]), np.array([0, 1])]
+    p = [[[0] * 3, [0.2, 0.4, 0.5]], [[0] * 3, [0.4, 0.6, 0.3]], [[0] * 3, [0.9, 0.2, 0.7]]]
+    classes = [[[1] * 3, [2, 1, 0]], [[1] * 3, [0, 1, 1]], [[1] * 3, [2, 0, 1]]]
+    runs = [run_without(part, *each, labels) for part, *each in zip(parts, p, classes, strict=True)]
+    history = cross_validation.combine(runs, parts, 3)
+    train = history.splits["train"]
+    # No run was trained on the first; the second was held out by the outer ones, the third by that between.
+    np.testing.assert_allclose(train.p[1], [0.5, (0.6 + 0.3) / 2, (0.6 + 0.3) / 2], atol=1e-3)
+    assert train.classes.tolist() == [[1] * 3, [2, 1, 1]]
+    assert train.labels.tolist() == [2, 0, 1]
+    assert history.ids.tolist() == [0, 1, 2]
+    assert history.steps.tolist() == [0, 10]
+
+
+def test_dynamics_of_folds_are_of_the_runs_that_saw_the_example():
+    first = {"ids": np.array([0, 1, 2]), "count": np.array([2, 2, 0]), "aum": np.array([1.0, 3.0, np.nan]),
+             "forgetting": np.array([-1, 1, -1])}  # fmt: skip
+    second = {"ids": np.array([0, 1, 3]), "count": np.array([1, 6, 1]), "aum": np.array([-2.0, 1.0, 0.5]),
+              "forgetting": np.array([-1, -1, 0])}  # fmt: skip
+    both = cross_validation.combine_dynamics([first, second], 4)
+    np.testing.assert_allclose(both["aum"], [0, 1.5, np.nan, 0.5])
+    assert both["count"].tolist() == [3, 8, 0, 1]
+    assert both["forgetting"].tolist() == [-1, 1, -1, 0]
+    assert cross_validation.combine_dynamics([first, None], 4) is None
+
+
+def test_an_audit_by_folds_keeps_their_runs(tmp_path):
+    rng = np.random.default_rng(0)
+    clean = rng.integers(0, 3, 91)
+    features, names = 4 * np.eye(3)[clean] + rng.normal(size=(91, 3)), np.array(["ant", "bee", "cat"])
+    wrong = np.arange(91) % 10 == 3
+    labels = names[np.where(wrong, (clean + 1) % 3, clean)]
+    fast = {"train_epochs": 8, "eval_every_epochs": 2, "model.hidden": (16,), "optimizer.learning_rate": 0.1}
+    audit = analysis.audit(features, labels, fast, folds=2, workdir=tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fold0", "fold1"]
+    assert audit.class_names == ("ant", "bee", "cat")
+    assert audit.ids.tolist() == list(range(91))
+    assert (names[audit.given] == labels).all()
+    assert audit.curves.shape == (5, 91)
+    assert audit.suspected[wrong].mean() > 0.8
+    assert audit.suspected[~wrong].mean() < 0.1
+    with np.load(tmp_path / "fold0" / "own.npz") as own:
+        assert len(own["ids"]) == 45
+        assert not np.intersect1d(own["ids"], own["test_ids"]).size
+        np.testing.assert_allclose(own["images"], features[own["ids"]], rtol=1e-6)

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from grjax import dynamics, predictions
-from grjax.analysis import suspects
+from grjax.analysis import cross_validation, suspects
 from grjax.analysis.suspects import Audit
 from grjax.array_training import train_on_arrays
 
@@ -19,6 +20,7 @@ def audit(
     config: Mapping[str, Any] | None = None,
     *,
     class_names: Sequence[str] | None = None,
+    folds: int | None = None,
     seed: int = 0,
     workdir: Path | None = None,
 ) -> Audit:
@@ -30,8 +32,12 @@ def audit(
       config: keys of a run's config that differ from `grjax.array_training.recipe`, nested or dotted, as
         {'loss.beta': 8.0, 'train_epochs': 20}.
       class_names: in the order of the labels; see `grjax.data.from_arrays`.
-      seed: of initialisation and order.
-      workdir: where the run is kept; None: in a temporary folder, gone afterwards.
+      folds: K >= 2, for K trainings, each without another K-th of the examples; see
+        `grjax.analysis.cross_validation`. It finds more and takes K times as long; 5 is usual. None: one
+        training.
+      seed: of initialisation and order, and of the folds.
+      workdir: where the run is kept, of several each in a folder 'fold0', ... of its own; None: in a
+        temporary folder, gone afterwards.
 
     Returns:
       The audit, whose arrays are in the order of the examples.
@@ -48,10 +54,27 @@ def audit(
       >>> bool(audit.suspected[:9].mean() > 0.7), bool(audit.suspected[9:].mean() < 0.1)
       (True, True)
     """
-    with tempfile.TemporaryDirectory(prefix="grjax_audit_") as folder:
-        run = Path(folder) / "run" if workdir is None else workdir
-        trained = train_on_arrays(
-            images, labels, config or {}, class_names=class_names, seed=seed, workdir=run
-        )
-        found = dynamics.summary(trained.state.dynamics, trained.experiment.noise.ids)
-        return suspects.find(predictions.read(run), trained.experiment.dataset.class_names, found)
+    with tempfile.TemporaryDirectory(prefix="grjax_audit_") as temporary:
+        folder = Path(temporary) / "run" if workdir is None else workdir
+        held_out: list[np.ndarray] | None = None
+        if folds is not None:
+            held_out = cross_validation.held_out_parts(np.asarray(labels), folds, seed)
+        histories, found = [], []
+        for number, part in enumerate(held_out or [None]):
+            run = folder if held_out is None else folder / f"fold{number}"
+            trained = train_on_arrays(
+                images,
+                labels,
+                config or {},
+                class_names=class_names,
+                held_out=part,
+                seed=seed + number,
+                workdir=run,
+            )
+            histories.append(predictions.read(run))
+            found.append(dynamics.summary(trained.state.dynamics, trained.experiment.noise.ids))
+        names = trained.experiment.dataset.class_names
+        if held_out is None:
+            return suspects.find(histories[0], names, found[0])
+        history = cross_validation.combine(histories, held_out, len(names))
+        return suspects.find(history, names, cross_validation.combine_dynamics(found, len(history.ids)))
