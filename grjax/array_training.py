@@ -36,7 +36,7 @@ def recipe(num_examples: int, num_classes: int, epochs: float = 40.0, *, feature
     For images, and for features of two or three classes, Gradient Rescaling with lam 1 and beta 16, as in
     configs/digits.py. At the start p is 1 / C, and from C = 4 on that weighs such examples less than half as
     much as those of p = 1/2. The CNN's batch norm helps it over that, the MLP does not learn: there see
-    `_emphasis`. That was chosen on digits and Fashion-MNIST as vectors with symmetric and pair-flip noise;
+    `emphasis`. That was chosen on digits and Fashion-MNIST as vectors with symmetric and pair-flip noise;
     see docs/results/audit.md.
 
     Args:
@@ -50,7 +50,7 @@ def recipe(num_examples: int, num_classes: int, epochs: float = 40.0, *, feature
     loss: dict[str, Any] = {"name": "gradient_rescaling", "lam": 1.0, "beta": 16.0}
     optimizer: dict[str, Any] = {"name": "momentum", "learning_rate": 0.01, "momentum": 0.9}
     if features and num_classes >= 4:
-        loss["lam"], loss["beta"] = _emphasis(num_classes)
+        loss["lam"], loss["beta"] = emphasis(num_classes)
         optimizer |= {"learning_rate": 0.03, "clip_norm": 1.0}
     return {
         "noise": {"name": "symmetric", "rate": 0.0},
@@ -65,16 +65,21 @@ def recipe(num_examples: int, num_classes: int, epochs: float = 40.0, *, feature
     }
 
 
-def _emphasis(num_classes: int) -> tuple[float, float]:
+def emphasis(num_classes: int) -> tuple[float, float]:
     """The (lam, beta) with which hard examples are not given up before they are learned.
 
-    The weight at p = 1 / C, where every example begins, is 1 / e of the largest. lam is 1/2 to ten classes, and
-    beyond falls with log C: p^lam at p = 1 / C stays that of ten.
+    The weight at p = 1 / C, where every example begins, is 3/8 of the largest: 0.475 and 10.4 to ten classes.
+    Beyond, lam falls with log C, so that p^lam at p = 1 / C stays that of ten.
+
+    Example:
+      >>> from grjax import array_training
+      >>> [tuple(round(x, 3) for x in array_training.emphasis(classes)) for classes in (10, 100)]
+      [(0.475, 10.399), (0.237, 4.575)]
     """
     start = 1 / max(num_classes, 10)
-    lam = 0.5 * math.log(0.1) / math.log(start)
+    lam = 0.475 * math.log(0.1) / math.log(start)
     mode = lam / (lam + 1)
-    return lam, 1 / (mode**lam * (1 - mode) - start**lam * (1 - start))
+    return lam, math.log(8 / 3) / (mode**lam * (1 - mode) - start**lam * (1 - start))
 
 
 def train_on_arrays(

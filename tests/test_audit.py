@@ -244,7 +244,8 @@ def run_without(part, p, classes, labels):
     p, classes = np.asarray(p, np.float16), np.asarray(classes, np.uint8)
     ids = np.setdiff1d(np.arange(len(labels)), part)
     splits = {
-        name: SplitHistory(p[:, at], classes[:, at], labels[at]) for name, at in (("train", ids), ("test", part))
+        name: SplitHistory(p[:, at], classes[:, at], labels[at])
+        for name, at in (("train", ids), ("test", part))
     }
     return History(np.array([0, 10]), ids, splits)
 
