@@ -56,12 +56,12 @@ def audit(
     """
     with tempfile.TemporaryDirectory(prefix="grjax_audit_") as temporary:
         folder = Path(temporary) / "run" if workdir is None else workdir
-        held_out: list[np.ndarray] | None = None
+        parts: Sequence[np.ndarray | None] = [None]
         if folds is not None:
-            held_out = cross_validation.held_out_parts(np.asarray(labels), folds, seed)
+            parts = cross_validation.held_out_parts(np.ravel(labels), folds, seed)
         histories, found = [], []
-        for number, part in enumerate(held_out or [None]):
-            run = folder if held_out is None else folder / f"fold{number}"
+        for number, part in enumerate(parts):
+            run = folder if part is None else folder / f"fold{number}"
             trained = train_on_arrays(
                 images,
                 labels,
@@ -74,7 +74,8 @@ def audit(
             histories.append(predictions.read(run))
             found.append(dynamics.summary(trained.state.dynamics, trained.experiment.noise.ids))
         names = trained.experiment.dataset.class_names
-        if held_out is None:
+        held_out = [part for part in parts if part is not None]
+        if not held_out:
             return suspects.find(histories[0], names, found[0])
         history = cross_validation.combine(histories, held_out, len(names))
         return suspects.find(history, names, cross_validation.combine_dynamics(found, len(history.ids)))

@@ -1,8 +1,8 @@
 """Several runs, each with another part of the examples held out, as the history of one.
 
-A run may memorise a wrong label that it is trained on, and a hard example that it never saw looks wrong to it.
-So p of an example is the mean of two: of that by the runs that were trained on it, and of that by those that
-were not. Both are means of networks already, and say less about the chance of one initialisation.
+A run may memorise a wrong label that it is trained on, and a hard example that it never saw looks wrong to
+it. So p of an example is the mean of two: of that by the runs that were trained on it, and of that by those
+that were not. The first is a mean of networks, which depends less on the chance of one initialisation.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,8 @@ import numpy as np
 
 from grjax.errors import ConfigError
 from grjax.predictions import History, SplitHistory
+
+Dynamics = dict[str, np.ndarray]  # `grjax.dynamics.summary`
 
 
 def held_out_parts(labels: np.ndarray, folds: int, seed: int) -> list[np.ndarray]:
@@ -80,9 +82,7 @@ def _most(
     return np.stack(found).astype(np.min_scalar_type(num_classes - 1))
 
 
-def combine_dynamics(
-    runs: Sequence[dict[str, np.ndarray] | None], number: int
-) -> dict[str, np.ndarray] | None:
+def combine_dynamics(runs: Sequence[Dynamics | None], number: int) -> Dynamics | None:
     """Of `grjax.dynamics.summary` what an audit takes, over the runs that were trained on the example.
 
     Args:
