@@ -95,6 +95,16 @@ def test_labels_that_are_learned_are_not_suspected_whatever_the_mixture_says():
     assert not audit.suspected.any()
 
 
+def test_where_the_network_is_sure_of_no_label_the_border_is_one_half():
+    # As of pairs of classes confused in two of five: a mixture sees one kind, whose tail it calls the other.
+    rng = np.random.default_rng(0)
+    labels, late = rng.integers(0, 3, 500), rng.beta(6, 5, 500)
+    classes = np.where(late < 0.5, (labels + 1) % 3, labels)
+    audit = suspects.find(history([late, late], [classes, classes], labels), ("a", "b", "c"))
+    assert beta_mixture.fit(late.astype(np.float16)).low_posterior(np.array([0.3]))[0] < 0.5
+    np.testing.assert_array_equal(audit.suspected, late.astype(np.float16) < 0.5)
+
+
 def test_a_run_that_was_not_evaluated_says_so():
     with pytest.raises(ConfigError, match="evaluated after step 0"):
         suspects.find(history([[0.5]], [[0]], [0]), ("a", "b"))

@@ -7,7 +7,9 @@ that were tried.
 
 An example is suspected if both hold:
   - its p rather belongs to the lower of two beta distributions fitted to all p: the data say where the border
-    is, as the point at which both kinds are equally likely;
+    is, as the point at which both kinds are equally likely. Where the density of the upper one falls towards
+    p = 1, the network is sure of no label, as with half of a class taken for another, and the two need not
+    be right and wrong ones: the border is then p = 1/2;
   - the label predicted most often in that time is another. Where all labels are right and learned, none is
     suspected, though a mixture finds two components in anything.
 """
@@ -34,7 +36,7 @@ class Audit:
       given: the labels of the training set, integer [N].
       suggested: the label predicted most often, of suspects another than the given one: integer [N].
       score: in [0, 1], the higher the more suspect: float64 [N].
-      p_wrong: probability that the label is wrong, by the beta mixture: float64 [N].
+      p_wrong: probability that the label is wrong, by the beta mixture; without one 0 or 1: float64 [N].
       suspected: bool [N].
       mean_p, last_p: probability of the given label over the whole run and at its end, float64 [N].
       aum: area under the margin, the mean over training of its logit less the largest other; NaN if the run
@@ -126,7 +128,10 @@ def find(
     all_votes = _votes(classes, number)
     np.put_along_axis(all_votes, given[:, None].astype(np.int64), 0, axis=1)
     mixture = beta_mixture.fit(late_p)
-    p_wrong = (late_p < 0.5).astype(np.float64) if mixture is None else mixture.low_posterior(late_p)
+    if mixture is None or mixture.high[1] > 1:  # b > 1: see the module
+        p_wrong = (late_p < 0.5).astype(np.float64)
+    else:
+        p_wrong = mixture.low_posterior(late_p)
     suspected = (p_wrong > 0.5) & (most != given)
     unknown = np.full(len(given), np.nan)
     return Audit(
