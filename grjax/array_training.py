@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from grjax import config as config_lib
-from grjax import experiment as experiment_lib
 from grjax.checkpoints import Checkpoints
 from grjax.data import from_arrays
 from grjax.errors import ConfigError, WorkdirError
@@ -19,7 +18,7 @@ from grjax.experiment import Experiment
 from grjax.metrics import write_npz
 from grjax.progress import Display
 from grjax.steps import TrainState
-from grjax.train import train_and_evaluate
+from grjax.train import prepare, train_and_evaluate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,9 +144,10 @@ def train_on_arrays(
     arrays = {"images": given[trained], "labels": numbers[trained], "ids": trained}
     test = {"test_images": given[tested], "test_labels": numbers[tested], "test_ids": tested}
     write_npz(path, {**arrays, **test, "class_names": np.array(dataset.class_names)})
-    train_and_evaluate(run_config, workdir, display=Display(quiet=True))
-    experiment = experiment_lib.create(run_config)
+    prepared = prepare(run_config)
+    train_and_evaluate(run_config, workdir, prepared=prepared, display=Display(quiet=True))
+    experiment = prepared.experiment
     checkpoints = Checkpoints(workdir / "checkpoints", run_config.keep_checkpoints)
-    state = checkpoints.restore(checkpoints.steps()[-1], like=experiment.init_state())
+    state = checkpoints.restore(checkpoints.steps()[-1], like=jax.eval_shape(experiment.init_state))
     checkpoints.close()
     return Trained(experiment, state)

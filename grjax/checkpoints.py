@@ -55,10 +55,14 @@ class Checkpoints:
     def restore(self, step: int, like: PyTree) -> PyTree:
         """The state saved at `step`, as NumPy arrays in the structure of `like`.
 
+        Args:
+          step: one of `steps`.
+          like: a state, or what `jax.eval_shape` says of one.
+
         Raises:
           WorkdirError: the checkpoint is damaged, or of another structure.
         """
-        abstract = jax.tree.map(np.asarray, like)
+        abstract = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like)
         try:
             found = self._manager.restore(
                 step,

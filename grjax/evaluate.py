@@ -137,7 +137,7 @@ def evaluate_checkpoint(
             else f"--workdir={workdir}: the run has no checkpoint yet"
         )
     step = steps[-1] if step is None else step
-    state = replicate(checkpoints.restore(step, like=experiment.init_state()))
+    state = replicate(checkpoints.restore(step, like=jax.eval_shape(experiment.init_state)))
     checkpoints.close()
 
     p_eval_step = parallelize(experiment.eval_step())

@@ -82,7 +82,8 @@ def _read_dynamics(workdir: Path, config: ConfigDict, ids: np.ndarray) -> dict[s
     checkpoints = Checkpoints(workdir / "checkpoints", config.keep_checkpoints)
     experiment = experiment_lib.create(config, training=False)
     steps = checkpoints.steps()
-    found = checkpoints.restore(steps[-1], like=experiment.init_state()) if steps else None
+    like = jax.eval_shape(experiment.init_state)
+    found = checkpoints.restore(steps[-1], like) if steps else None
     checkpoints.close()
     return None if found is None else dynamics.summary(found.dynamics, ids)
 
