@@ -12,7 +12,7 @@ from pathlib import Path
 
 import jax
 
-from grjax.errors import ConfigError
+from grjax.errors import ConfigError, SweepFailedError
 
 
 @contextmanager
@@ -48,6 +48,8 @@ def others(count: int, folder: Path, command: Sequence[str]) -> Iterator[None]:
         ]
         try:
             yield
+        except SweepFailedError:  # all trials have ended, and so do the others
+            raise
         except BaseException:
             for process in started:
                 process.terminate()
