@@ -37,6 +37,11 @@ RECIPE: dict[str, Any] = {
     "eval_every_steps": 400,
     "checkpoint_every_steps": 200,
 }
+PANELS = {
+    "test_accuracy": "test accuracy",
+    "mean_p_clean": "mean p, clean examples",
+    "mean_p_mislabelled": "mean p, mislabelled examples",
+}
 COLUMNS = {
     "step": "step",
     "test_accuracy": "test accuracy",
@@ -69,7 +74,8 @@ def main() -> None:
             print(f"| {name} | {row['step']} | {' | '.join(numbers)} |")
     if not flags.no_store:
         title = "CIFAR-100, 40% symmetric label noise, ResNet-20, the first steps"
-        curves.draw({name: [run] for name, run in runs.items()}, RESULTS / "cifar100_early.svg", title)
+        pictured = {name: [run] for name, run in runs.items()}
+        curves.draw(pictured, RESULTS / "cifar100_early.svg", title, panels=PANELS, top=0.3)
         stored = {"environment": environment(), "recipe": RECIPE, "rows": rows, "summaries": summaries}
         (RESULTS / "cifar100_early.json").write_text(json.dumps(stored, indent=1) + "\n")
 

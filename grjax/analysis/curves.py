@@ -11,13 +11,22 @@ from grjax.metrics import read_rows
 PANELS = {"test_accuracy": "test accuracy", "memorisation": "memorisation: wrong labels fitted"}
 
 
-def draw(runs: Mapping[str, Sequence[Path]], path: Path, title: str = "") -> None:
-    """Draws test accuracy and memorisation over epochs, a bold mean over a thin line for each run.
+def draw(
+    runs: Mapping[str, Sequence[Path]],
+    path: Path,
+    title: str = "",
+    *,
+    panels: Mapping[str, str] = PANELS,
+    top: float = 1.0,
+) -> None:
+    """Draws metrics over epochs, a bold mean over a thin line for each run.
 
     Args:
       runs: for each name in the legend, the workdirs of runs that differ in their seeds only.
       path: of the picture; its ending says which format (.png, .svg, .pdf).
       title: over the picture.
+      panels: the metrics, and what stands above each.
+      top: of the axes, which begin at 0.
 
     Raises:
       WorkdirError: a workdir without metrics, or runs of one name that were evaluated at different steps.
@@ -26,17 +35,17 @@ def draw(runs: Mapping[str, Sequence[Path]], path: Path, title: str = "") -> Non
     import matplotlib
     from matplotlib.figure import Figure  # without pyplot: no global state, no window
 
-    figure = Figure(figsize=(8, 3), layout="constrained")
-    panels = figure.subplots(1, len(PANELS))
-    for panel, (key, label) in zip(panels, PANELS.items(), strict=True):
+    figure = Figure(figsize=(4 * len(panels), 3), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for panel, (key, label) in zip(axes, panels.items(), strict=True):
         for number, (name, workdirs) in enumerate(runs.items()):
             epochs, values = read(workdirs, key)
             panel.plot(epochs, values.T, color=f"C{number}", alpha=0.3, linewidth=0.7)
             panel.plot(epochs, values.mean(0), color=f"C{number}", linewidth=2, label=name)
-        panel.set(xlabel="epoch", title=label, ylim=(0, 1))
+        panel.set(xlabel="epoch", title=label, ylim=(0, top))
         panel.grid(alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)
-    panels[0].legend(loc="lower right", frameon=False)
+    axes[0].legend(loc="best", frameon=False)
     figure.suptitle(title, fontsize="medium")
     path.parent.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context({"svg.hashsalt": "grjax"}):  # the same runs give the same file
