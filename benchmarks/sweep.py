@@ -66,7 +66,7 @@ def chunks(models: list[str], sizes: list[int], batch_size: int, rounds: int, st
         }
         cells = ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items())
         print(f"{model}, batch {configs[0].batch_size}, {milliseconds:.1f} ms a step: {cells}", flush=True)
-    _store("chunks", {"models": found, "rounds": rounds, "steps": steps})
+    _store(f"chunks_{jax.local_device_count()}_devices", {"models": found, "rounds": rounds, "steps": steps})
 
 
 def _configs(model: str, count: int, batch_size: int, folder: Path) -> list[Any]:
