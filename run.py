@@ -80,9 +80,12 @@ def run(mode: str, workdir: Path) -> None:
         from grjax.sweep import phases, workers
 
         sweep = grjax.config_file.get_sweep(config_flags.get_config_filename(flag)).with_overrides(overrides)
-        worker = [sys.executable, *sys.argv, "--config.sweep.workers=1"]
-        with workers.others(1 if DRY_RUN.value else sweep.workers, workdir, worker):
-            phases.run(sweep, workdir, dry_run=DRY_RUN.value)
+        if DRY_RUN.value:
+            phases.run(sweep, workdir, dry_run=True)
+            return
+        once = ["--config.sweep.workers=1", "--config.sweep.retry_failed=false"]
+        with workers.others(sweep, workdir, [sys.executable, *sys.argv, *once]):
+            phases.run(sweep, workdir)
     else:
         file = flag.parser.parse(config_flags.get_config_filename(flag))
         config = grjax.config.resolve(file, grjax.config.unflatten(overrides))

@@ -76,7 +76,13 @@ def main() -> None:
         title = "CIFAR-100, 40% symmetric label noise, ResNet-20, the first steps"
         pictured = {name: [run] for name, run in runs.items()}
         curves.draw(pictured, RESULTS / "cifar100_early.svg", title, panels=PANELS, top=0.3)
-        stored = {"environment": environment(), "recipe": RECIPE, "rows": rows, "summaries": summaries}
+        stored = {
+            "environment": environment(),
+            "recipe": RECIPE,
+            "losses": LOSSES,
+            "rows": rows,
+            "summaries": summaries,
+        }
         (RESULTS / "cifar100_early.json").write_text(json.dumps(stored, indent=1) + "\n")
 
 

@@ -39,8 +39,8 @@ CPU_FLAGS = {
     "-convolution": "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution",
     "reduce,eltwise": "--xla_cpu_experimental_ynn_fusion_type=reduce,eltwise",
 }
-# A virtual device on each core, which takes its part of the batch; one thread, for there is one core.
-DEVICES = f"--xla_force_host_platform_device_count={os.cpu_count()}"
+# A virtual device on each core (a power of two of them, to divide the batch); one thread, for its one core.
+DEVICES = f"--xla_force_host_platform_device_count={1 << (os.cpu_count() or 1).bit_length() - 1}"
 ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 
 OURS: Facts = {"module": "benchmarks.train_grjax", "bfloat16": False, "steps_per_call": 1, "flags": ""}

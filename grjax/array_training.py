@@ -137,6 +137,11 @@ def train_on_arrays(
             "config: which of these arrays' examples are trained on is settled; leave out "
             "data.validation_fraction and imbalance"
         )
+    if held_out is not None:  # whose labels would stay as they are
+        for section in ("noise", "open_set"):
+            changed = run_config[section].to_dict()
+            if changed != config_lib.resolve(own)[section].to_dict():
+                raise ConfigError(f"{section}: must be left out where examples are held out, got {changed}")
     if (workdir / "config.json").exists():
         raise WorkdirError(f"workdir={workdir}: holds a run already; take another folder")
     workdir.mkdir(parents=True, exist_ok=True)

@@ -231,6 +231,13 @@ def test_arrays_are_audited_in_their_order_and_leave_nothing_behind(tmp_path, mo
         analysis.audit(np.array(["a", "b"]), [0, 1])
 
 
+@pytest.mark.parametrize("config", [{"noise.rate": 0.4}, {"open_set": {"name": "digits", "rate": 0.1}}])
+def test_noise_of_a_config_is_refused_where_examples_are_held_out(config):
+    section = next(iter(config)).partition(".")[0]
+    with pytest.raises(ConfigError, match=f"{section}: must be left out where examples are held out, got"):
+        analysis.audit(np.zeros((40, 2), np.float32), np.arange(40) % 2, config, folds=2)
+
+
 def test_every_example_is_held_out_and_each_class_spread_evenly():
     labels = np.repeat([0, 1, 2], [7, 11, 4])
     parts = cross_validation.held_out_parts(labels, 5, seed=3)

@@ -150,7 +150,10 @@ def check_complete(folder, number):
     assert not list((folder / ".workers").iterdir())
 
 
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="each worker has a core of its own")
+BINDS = hasattr(os, "sched_getaffinity")
+
+
+@pytest.mark.skipif(BINDS and len(os.sched_getaffinity(0)) < 2, reason="each has a core of its own")
 def test_workers_of_one_command(file, tmp_path):
     """Stopped, both save and stop; started again, both go on."""
     folder, two = tmp_path / "sweep", "--config.sweep.workers=2"
@@ -166,6 +169,7 @@ def test_workers_of_one_command(file, tmp_path):
     assert theirs, output
 
 
+@pytest.mark.skipif(not BINDS, reason="the system binds nothing to cores")
 def test_more_workers_than_cores_are_refused(file, tmp_path):
     code, output = end(start(file, tmp_path / "sweep", 4, *NEVER, "--config.sweep.workers=999"))
     assert code == 2, output

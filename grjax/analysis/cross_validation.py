@@ -5,6 +5,7 @@ it. So p of an example is the mean of two: of that by the runs that were trained
 that were not. The first is a mean of networks, which depends less on the chance of one initialisation.
 """
 
+import numbers
 from collections.abc import Sequence
 
 import numpy as np
@@ -36,7 +37,7 @@ def held_out_parts(labels: np.ndarray, folds: int, seed: int) -> list[np.ndarray
       >>> [np.array([0, 0, 0, 1, 1, 1])[part].tolist() for part in parts]
       [[0, 1], [0, 1], [0, 1]]
     """
-    if isinstance(folds, bool) or not isinstance(folds, int) or not 2 <= folds <= len(labels):
+    if isinstance(folds, bool) or not isinstance(folds, numbers.Integral) or not 2 <= folds <= len(labels):
         raise ConfigError(f"folds: must be None or an integer from 2 to {len(labels)}, got {folds!r}")
     order = np.lexsort((np.random.default_rng(seed).random(len(labels)), labels))
     dealt = np.resize(order, (-(-len(order) // folds), folds))  # the last row begins again at the first

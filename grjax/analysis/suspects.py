@@ -8,8 +8,8 @@ that were tried.
 An example is suspected if both hold:
   - its p rather belongs to the lower of two beta distributions fitted to all p: the data say where the border
     is, as the point at which both kinds are equally likely. Where the density of the upper one falls towards
-    p = 1, the network is sure of no label, as with half of a class taken for another, and the two need not
-    be right and wrong ones: the border is then p = 1/2;
+    p = 1, no group of labels is nearly certain, as with half of a class taken for another, and the two need
+    not be right and wrong ones: the border is then p = 1/2;
   - the label predicted most often in that time is another. Where all labels are right and learned, none is
     suspected, though a mixture finds two components in anything.
 """
@@ -36,7 +36,7 @@ class Audit:
       given: the labels of the training set, integer [N].
       suggested: the label predicted most often, of suspects another than the given one: integer [N].
       score: in [0, 1], the higher the more suspect: float64 [N].
-      p_wrong: probability that the label is wrong, by the beta mixture; without one 0 or 1: float64 [N].
+      p_wrong: probability that the label is wrong, by the mixture; 0 or 1 where that is not used: [N].
       suspected: bool [N].
       mean_p, last_p: probability of the given label over the whole run and at its end, float64 [N].
       aum: area under the margin, the mean over training of its logit less the largest other; NaN if the run

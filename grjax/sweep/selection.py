@@ -16,7 +16,6 @@ from grjax.errors import ConfigError
 from grjax.metrics import write_whole
 from grjax.registry import closest
 from grjax.sweep.statistics import SEEDS
-from grjax.train import summary_metrics
 
 Overrides = Mapping[str, Any]
 
@@ -79,7 +78,11 @@ class Select:
                 "select.metric: must be of a validation split, as 'validation_accuracy_last', got "
                 f"{self.metric!r}; what is chosen on test data cannot be judged on it"
             )
-        known = summary_metrics(("validation", "validation_noisy"))
+        known = [
+            f"{split}_accuracy_{kind}"
+            for split in ("validation", "validation_noisy")
+            for kind in ("last", "best")
+        ]
         if self.metric not in known:
             raise ConfigError(f"select.metric: unknown metric {self.metric!r}; {closest(self.metric, known)}")
         if bool(self.among) == (self.search is not None):

@@ -1,6 +1,7 @@
 """What a table is: rows and columns of trials, a metric, and the numbers a paper has in the same place."""
 
 import dataclasses
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
@@ -48,7 +49,8 @@ class Table:
         known = summary_metrics(("test", "validation", "validation_noisy"))
         for field, metrics in (("metric", (self.metric,)), ("also", self.also)):
             for metric in metrics:
-                if metric not in known:
+                # Data sets may have splits of other names.
+                if metric not in known and not re.fullmatch(r"\w+_accuracy_(last|best|best_step)", metric):
                     raise ConfigError(f"table.{field}: unknown metric {metric!r}; {closest(metric, known)}")
 
     def trained(self) -> dict[str, Overrides]:

@@ -4,7 +4,9 @@ A CPU's cores work on a small network's step together badly: most of the time al
 on each, none does.
 """
 
+import dataclasses
 import os
+import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,58 +14,77 @@ from pathlib import Path
 
 import jax
 
-from grjax.errors import ConfigError, SweepFailedError
+from grjax.errors import ConfigError, PreemptedError, SweepFailedError
+from grjax.sweep import folder as folder_lib
+from grjax.sweep.definition import Sweep
+
+
+@dataclasses.dataclass(frozen=True)
+class _Worker:
+    process: subprocess.Popen[bytes]
+    log: Path
+    start: int  # where in the log what it prints begins
 
 
 @contextmanager
-def others(count: int, folder: Path, command: Sequence[str]) -> Iterator[None]:
-    """Within it, `count` - 1 more workers run beside this process; it ends when they have ended.
+def others(sweep: Sweep, folder: Path, command: Sequence[str]) -> Iterator[None]:
+    """Within it, `sweep.workers` - 1 more workers run beside this process; it ends when they have ended.
 
     What they print is in worker_N.log in the sweep's folder; the last line of each is printed at the end.
-    Where an error leaves the block, they are told to save and stop. Where the system can bind a process to
-    cores, each worker has its share, and so has this process within the block; for that, jax must not have
-    been used yet.
+    Where SIGTERM comes or an error leaves the block, they are told to save and stop. Where the system can
+    bind a process to cores, each worker has its share, and so has this process within the block; for that,
+    jax must not have been used yet.
 
     Args:
-      count: of workers, this process among them.
+      sweep: which they run.
       folder: of the sweep.
       command: starts a worker.
 
     Raises:
-      ConfigError: more workers than cores, or an accelerator, which takes one.
+      ConfigError: more workers than cores, an accelerator, which takes one, or an impossible trial.
+      WorkdirError: the folder is another sweep's.
+      PreemptedError: SIGTERM came.
     """
-    if count == 1:
+    if sweep.workers == 1:
         yield
         return
-    with _bound_to_cores(count) as shares:
+    _check(sweep, folder)
+    started: list[_Worker] = []
+    with _bound_to_cores(sweep.workers) as shares, _stopped_by_sigterm(started, folder):
         if jax.default_backend() != "cpu":
             raise ConfigError(
-                f"sweep.workers: must be 1 on {jax.default_backend()}, got {count}; several accelerators are "
-                "used by --config.sweep.execution=spread, or by a command for each that sees only its own"
+                f"sweep.workers: must be 1 on {jax.default_backend()}, got {sweep.workers}; several "
+                "accelerators are used by --config.sweep.execution=spread, or by a command for each that "
+                "sees only its own"
             )
         folder.mkdir(parents=True, exist_ok=True)
-        logs = [folder / f"worker_{number}.log" for number in range(1, count)]
-        started = [
-            _start(command, log, share, shares[0]) for log, share in zip(logs, shares[1:], strict=True)
-        ]
         try:
+            for number, share in enumerate(shares[1:], start=1):
+                started.append(_start(command, folder / f"worker_{number}.log", share, shares[0]))
             yield
         except SweepFailedError:  # all trials have ended, and so do the others
             raise
         except BaseException:
-            for process in started:
-                process.terminate()
+            _stop(started)
             raise
         finally:
-            for process, log in zip(started, logs, strict=True):
-                _end(process, log)
+            for worker in started:
+                _end(worker)
+
+
+def _check(sweep: Sweep, folder: Path) -> None:
+    """What would stop this process would stop the others, and leave a log."""
+    if sweep.select is None:  # else trials and folder are those of two phases, see `grjax.sweep.phases`
+        sweep.configs()
+        if folder.exists():
+            folder_lib.check(sweep, folder)
 
 
 @contextmanager
 def _bound_to_cores(count: int) -> Iterator[list[set[int]]]:
     """Binds this thread, and what it starts, to the first of `count` shares of its cores; yields them all."""
     if not hasattr(os, "sched_setaffinity"):  # macOS: the system alone decides
-        yield [set()] * count
+        yield [set() for _ in range(count)]
         return
     cores = sorted(os.sched_getaffinity(0))
     if count > len(cores):
@@ -76,19 +97,41 @@ def _bound_to_cores(count: int) -> Iterator[list[set[int]]]:
         os.sched_setaffinity(0, cores)
 
 
-def _start(command: Sequence[str], log: Path, share: set[int], own: set[int]) -> subprocess.Popen[bytes]:
+@contextmanager
+def _stopped_by_sigterm(started: list[_Worker], folder: Path) -> Iterator[None]:
+    """Within it, SIGTERM stops the workers and raises; while a trial runs, once that is saved."""
+
+    def stop(*_: object) -> None:
+        _stop(started)
+        raise PreemptedError(f"SIGTERM: stopped in {folder}; start the same command to go on")
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _start(command: Sequence[str], log: Path, share: set[int], own: set[int]) -> _Worker:
     with log.open("ab") as output:
-        if not share:
-            return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-        os.sched_setaffinity(0, share)  # a process starts on the cores of the thread that starts it
+        begin = output.tell()
+        if share:
+            os.sched_setaffinity(0, share)  # a process starts on the cores of the thread that starts it
         try:
-            return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         finally:
-            os.sched_setaffinity(0, own)
+            if share:
+                os.sched_setaffinity(0, own)
+        return _Worker(process, log, begin)
 
 
-def _end(process: subprocess.Popen[bytes], log: Path) -> None:
+def _stop(started: Sequence[_Worker]) -> None:
+    for worker in started:
+        worker.process.terminate()
+
+
+def _end(worker: _Worker) -> None:
     """Waits for a worker, and says how it ended."""
-    status = process.wait()
-    lines = log.read_text(errors="replace").splitlines()
-    print(f"{log.name}: {lines[-1] if lines else ''}{f' (exit status {status})' if status else ''}")
+    status = worker.process.wait()
+    said = worker.log.read_bytes()[worker.start :].decode(errors="replace").splitlines()
+    print(f"{worker.log.name}: {said[-1] if said else ''}{f' (exit status {status})' if status else ''}")

@@ -131,7 +131,9 @@ def _read(workdir: Path, name: str) -> Run:
         starts=workdir_lib.read_json(environment) if environment.exists() else [],
         noise=_noise(workdir, provenance),
         provenance=provenance,
-        class_names=tuple(provenance["class_names"]),
+        class_names=tuple(
+            provenance.get("class_names", map(str, range(provenance["num_classes"])))  # of an earlier version
+        ),
         history=predictions.read(workdir) if predictions.kept_steps(workdir) else None,
     )
 
