@@ -35,3 +35,11 @@ def compile_quickly():
 def data_dir():
     """Where TFDS keeps data in these tests and in the processes they start."""
     return os.environ["TFDS_DATA_DIR"]
+
+
+@pytest.fixture
+def tfds_dir(tmp_path, monkeypatch):
+    """A default folder of TFDS that is empty."""
+    folder = tmp_path / "tfds"
+    monkeypatch.setattr("tensorflow_datasets.core.constants.DATA_DIR", str(folder))
+    return folder

@@ -77,13 +77,6 @@ def small(archive=None, num_examples=SIZES):
     return dataclasses.replace(Imdb.DISTRIBUTION, layouts=(layout,), num_examples=num_examples)
 
 
-@pytest.fixture
-def tfds_dir(tmp_path, monkeypatch):
-    folder = tmp_path / "tfds"
-    monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(folder))
-    return folder
-
-
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     """(where it is prepared, the data set), from a folder."""
