@@ -33,7 +33,7 @@ def audit(
         {'loss.beta': 8.0, 'train_epochs': 20}.
       class_names: in the order of the labels; see `grjax.data.from_arrays`.
       folds: K >= 2, for K trainings, each without another K-th of the examples; see
-        `grjax.analysis.cross_validation`. It finds more and takes K times as long; 5 is usual. None: one
+        `grjax.analysis.cross_validation`. It ranks better and takes K times as long; 5 is usual. None: one
         training.
       seed: of initialisation and order, and of the folds.
       workdir: where the run is kept, of several each in a folder 'fold0', ... of its own; None: in a
@@ -56,12 +56,10 @@ def audit(
     """
     with tempfile.TemporaryDirectory(prefix="grjax_audit_") as temporary:
         folder = Path(temporary) / "run" if workdir is None else workdir
-        parts: Sequence[np.ndarray | None] = [None]
-        if folds is not None:
-            parts = cross_validation.held_out_parts(np.ravel(labels), folds, seed)
+        parts = [] if folds is None else cross_validation.held_out_parts(np.ravel(labels), folds, seed)
         histories, found = [], []
-        for number, part in enumerate(parts):
-            run = folder if part is None else folder / f"fold{number}"
+        for number in range(folds or 1):
+            part, run = (parts[number], folder / f"fold{number}") if parts else (None, folder)
             trained = train_on_arrays(
                 images,
                 labels,
@@ -74,8 +72,7 @@ def audit(
             histories.append(predictions.read(run))
             found.append(dynamics.summary(trained.state.dynamics, trained.experiment.noise.ids))
         names = trained.experiment.dataset.class_names
-        held_out = [part for part in parts if part is not None]
-        if not held_out:
+        if not parts:
             return suspects.find(histories[0], names, found[0])
-        history = cross_validation.combine(histories, held_out, len(names))
+        history = cross_validation.combine(histories, parts, len(names))
         return suspects.find(history, names, cross_validation.combine_dynamics(found, len(history.ids)))

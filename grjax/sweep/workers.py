@@ -41,7 +41,8 @@ def others(sweep: Sweep, folder: Path, command: Sequence[str]) -> Iterator[None]
       command: starts a worker.
 
     Raises:
-      ConfigError: more workers than cores, an accelerator, which takes one, or an impossible trial.
+      ConfigError: more workers than cores, an accelerator or several hosts, which take
+        one, or an impossible trial.
       WorkdirError: the folder is another sweep's.
       PreemptedError: SIGTERM came.
     """
@@ -51,6 +52,8 @@ def others(sweep: Sweep, folder: Path, command: Sequence[str]) -> Iterator[None]
     _check(sweep, folder)
     started: list[_Worker] = []
     with _bound_to_cores(sweep.workers) as shares, _stopped_by_sigterm(started, folder):
+        if jax.process_count() > 1:
+            raise ConfigError(f"sweep.workers: must be 1 on several hosts, got {sweep.workers}")
         if jax.default_backend() != "cpu":
             raise ConfigError(
                 f"sweep.workers: must be 1 on {jax.default_backend()}, got {sweep.workers}; several "
