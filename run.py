@@ -13,7 +13,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 import grjax.config
-import grjax.config_file
+import grjax.config.files
 from grjax.errors import ConfigError, GrjaxError, exit_in_one_line
 from grjax.train import train_and_evaluate
 
@@ -79,7 +79,7 @@ def run(mode: str, workdir: Path) -> None:
     elif mode == "sweep":
         from grjax.sweep import phases, workers
 
-        sweep = grjax.config_file.get_sweep(config_flags.get_config_filename(flag)).with_overrides(overrides)
+        sweep = grjax.config.files.get_sweep(config_flags.get_config_filename(flag)).with_overrides(overrides)
         if DRY_RUN.value:
             phases.run(sweep, workdir, dry_run=True)
             return
@@ -116,7 +116,7 @@ def join_hosts() -> None:
 def parse_flags(argv: list[str]) -> list[str]:
     """The parser of absl, but a config that cannot be loaded is an error in one line."""
     with exit_in_one_line("--debug" in argv, kinds=(Exception,)):
-        argv = grjax.config_file.complete(argv, DEFAULT_CONFIG)
+        argv = grjax.config.files.complete(argv, DEFAULT_CONFIG)
         rest = app.parse_flags_with_usage(argv)
         CONFIG.value.keys()  # a file that is not there shows only when it is looked at
         return rest

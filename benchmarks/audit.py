@@ -30,10 +30,10 @@ from benchmarks.environment import environment
 from grjax import analysis, data, experiment, noise, steps
 from grjax import config as config_lib
 from grjax.analysis.audit_run import audit_run
-from grjax.array_training import recipe
 from grjax.errors import require
 from grjax.estimator import GRClassifier
 from grjax.evaluate import device_data
+from grjax.fit import recipe
 
 CASES = tuple(itertools.product(("symmetric", "pair_flip"), (0.2, 0.4)))
 EPOCHS = {"digits": 40.0, "fashion_mnist": 20.0}

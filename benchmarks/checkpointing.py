@@ -22,9 +22,9 @@ import grjax.config
 from benchmarks.environment import environment
 from benchmarks.train import NETWORKS, made_up
 from grjax import experiment
-from grjax.checkpoints import Checkpoints
 from grjax.evaluate import device_data
 from grjax.steps import parallelize, replicate
+from grjax.workdir.checkpoints import Checkpoints
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results"
 BATCH = 128

@@ -19,8 +19,8 @@ from absl import logging
 import grjax.config
 from benchmarks.environment import environment
 from grjax.analysis import curves
-from grjax.metrics import read_rows
 from grjax.train import train_and_evaluate
+from grjax.workdir.metrics_file import read_rows
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results"
 

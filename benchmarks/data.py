@@ -30,8 +30,8 @@ import jax
 import numpy as np
 
 from benchmarks.environment import environment
-from grjax import data, feed
-from grjax.data import Dataset, Split, augment
+from grjax import data
+from grjax.data import Dataset, Split, augment, feed
 from grjax.data.sampler import Sampler
 from grjax.steps import Batch, DeviceData, parallelize, replicate
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from grjax import card
+from grjax.config import card
 
 LOSSES = {"anl_ce": {"alpha": 5.0, "beta": 5.0}, "anl_fl": {"alpha": 5.0, "beta": 5.0}}
 NOISES = {

@@ -18,7 +18,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from grjax import card
+from grjax.config import card
 
 LOSSES = {"anl_ce": {"alpha": 10.0, "beta": 1.0}, "anl_fl": {"alpha": 10.0, "beta": 1.0}}
 NOISES = {

@@ -26,7 +26,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from grjax import card
+from grjax.config import card
 
 NOISES = {
     "symmetric": {"name": "symmetric_exact_per_class"},

@@ -19,7 +19,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from grjax import card
+from grjax.config import card
 
 
 def build(

@@ -19,7 +19,7 @@ Result: docs/results/digits_lambda_beta.md.
 from ml_collections import ConfigDict
 
 from configs.gr_table9 import GRID, RATES
-from grjax import card
+from grjax.config import card
 from grjax.sweep import Select, Sweep, Table, product, seeds
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from grjax import card
+from grjax.config import card
 
 LOSSES: dict[str, dict[str, Any]] = {
     "gce": {"q": 0.7},

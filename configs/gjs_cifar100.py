@@ -18,7 +18,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from grjax import card
+from grjax.config import card
 
 NOISES = {
     "symmetric": {"name": "symmetric_including_true"},  # a random class, which may be the true one

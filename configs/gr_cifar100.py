@@ -37,7 +37,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from grjax import card
+from grjax.config import card
 
 BETAS = {0.0: 6.0, 0.2: 6.0, 0.4: 8.0, 0.6: 8.0}  # released code, lam 0.5, by symmetric noise rate
 NOISES = {

@@ -22,7 +22,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from grjax import card
+from grjax.config import card
 
 BETAS = {0.2: 12.0, 0.4: 12.0, 0.6: 12.0, 0.8: 8.0}  # Table 9, lam 0.5, by noise rate
 

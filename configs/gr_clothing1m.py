@@ -22,7 +22,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from grjax import card
+from grjax.config import card
 
 LOSSES: dict[str, dict[str, Any]] = {
     "gradient_rescaling": {"lam": 1.0, "beta": 2.0, "normalization": "batch"},

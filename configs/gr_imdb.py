@@ -28,7 +28,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from grjax import card
+from grjax.config import card
 
 BETAS = {0.0: 0.9, 0.2: -0.52, 0.4: -0.33}  # of the paper, lam 0, by noise rate
 IMBALANCED = (0.3, 6.5)  # lam and beta of the paper

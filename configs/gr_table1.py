@@ -20,7 +20,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from configs import gr_cifar100
-from grjax import card
+from grjax.config import card
 from grjax.sweep import Select, Sweep, Table, product, seeds
 
 COLUMNS = {

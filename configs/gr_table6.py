@@ -13,7 +13,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from configs import gr_cifar100
-from grjax import card
+from grjax.config import card
 from grjax.sweep import Sweep, Table, product, seeds
 
 LOSSES: dict[str, dict[str, Any]] = {

@@ -16,7 +16,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from configs import gr_cifar10
-from grjax import card
+from grjax.config import card
 from grjax.sweep import Sweep, Table, product, seeds
 
 # Another optimiser drops the options of the one before, so weight decay stands with each.

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from configs import gr_vehicles10
 from configs.gr_table6 import LOSSES, REGULARISERS
-from grjax import card
+from grjax.config import card
 from grjax.sweep import Sweep, Table, product, seeds
 
 ROWS = {

@@ -25,7 +25,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from grjax import card
+from grjax.config import card
 
 # Table 6, on CIFAR-100
 LOSSES = {"gradient_rescaling": {"lam": 0.5, "beta": 8.0, "normalization": "batch"}}

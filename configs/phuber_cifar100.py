@@ -18,7 +18,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from grjax import card
+from grjax.config import card
 
 LOSSES = {"phuber_ce": {"tau": 10.0}, "phuber_gce": {"tau": 10.0, "q": 0.7}}
 

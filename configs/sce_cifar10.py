@@ -23,7 +23,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from grjax import card
+from grjax.config import card
 
 LOSSES = {"sce": {"alpha": 0.1, "beta": 1.0}}
 NOISES = {

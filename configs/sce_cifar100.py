@@ -30,7 +30,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from grjax import card
+from grjax.config import card
 
 LOSSES = {"sce": {"alpha": 6.0, "beta": 0.1}}
 NOISES = {

@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from grjax.losses.inputs import at_label, log_softmax
-from grjax.metrics import write_npz
+from grjax.workdir import layout
+from grjax.workdir.files import write_npz
 
 
 class Dynamics(flax.struct.PyTreeNode):
@@ -124,4 +125,4 @@ def save(workdir: Path, dynamics: Dynamics | tuple[()], ids: np.ndarray) -> None
     """Writes dynamics.npz, whole or not at all, if any were collected; see `summary`."""
     arrays = summary(dynamics, ids)
     if arrays is not None:
-        write_npz(workdir / "dynamics.npz", arrays)
+        write_npz(workdir / layout.DYNAMICS, arrays)

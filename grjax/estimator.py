@@ -16,11 +16,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from grjax import dynamics, predictions
+from grjax import dynamics
 from grjax.analysis import suspects
-from grjax.array_training import train_on_arrays
 from grjax.errors import ConfigError
+from grjax.fit import train_on_arrays
 from grjax.steps import DeviceData
+from grjax.workdir import predictions
 
 _BATCH = 256  # examples at a time in prediction; always so many, so that one program is compiled
 
@@ -32,7 +33,7 @@ class GRClassifier(ClassifierMixin, BaseEstimator):
     channels are standardised inside.
 
     Args:
-      lam: of the loss, see `grjax.losses.gradient_rescaling`; None: as `grjax.array_training.recipe` has it.
+      lam: of the loss, see `grjax.losses.gradient_rescaling`; None: as `grjax.fit.recipe` has it.
       beta: likewise: the higher, the less is learned from examples that look wrong.
       epochs: of training.
       config: other keys of a run's config, nested or dotted, as {'model.hidden': (64,)}; they win over the

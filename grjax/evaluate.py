@@ -1,6 +1,5 @@
 """Measuring a state on every split, and `--mode=evaluate`."""
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,15 @@ from rich.table import Table
 from grjax import config as config_lib
 from grjax import experiment as experiment_lib
 from grjax import metrics
-from grjax import workdir as workdir_lib
-from grjax.checkpoints import Checkpoints
+from grjax.data.feed import Resident, Streaming
 from grjax.errors import ConfigError, WorkdirError
 from grjax.experiment import Experiment
-from grjax.feed import Resident, Streaming
 from grjax.metrics import Predictions, Row
 from grjax.steps import DeviceData, TrainState, parallelize, replicate, split_over_devices, spread
+from grjax.workdir import folder as workdir_lib
+from grjax.workdir import layout
+from grjax.workdir.checkpoints import Checkpoints
+from grjax.workdir.files import write_json
 
 # What evaluation may be given: where things lie now, and how they are fed.
 _OVERRIDES = (*workdir_lib.NOT_PART_OF_THE_RUN, "eval_batch_size")
@@ -127,8 +128,8 @@ def evaluate_checkpoint(
     """
     config = config_of(workdir, overrides)
     experiment = experiment_lib.create(config, training=False)
-    experiment.noise.check_equals(workdir / "noise.npz")
-    checkpoints = Checkpoints(workdir / "checkpoints", config.keep_checkpoints)
+    experiment.noise.check_equals(workdir / layout.NOISE)
+    checkpoints = Checkpoints(workdir / layout.CHECKPOINTS, config.keep_checkpoints)
     steps = checkpoints.steps()
     if not steps or (step is not None and step not in steps):
         raise WorkdirError(
@@ -149,7 +150,7 @@ def evaluate_checkpoint(
             predictions[name], split.labels, experiment.dataset.class_names, without=without.get(name)
         )
     if jax.process_index() == 0:
-        metrics.write_whole(workdir / f"evaluation_{step}.json", json.dumps(result, indent=2) + "\n")
+        write_json(workdir / layout.evaluation(step), result)
         _print(result)
     return result
 

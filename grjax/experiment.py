@@ -13,11 +13,12 @@ from jax.typing import ArrayLike
 from ml_collections import ConfigDict
 
 from grjax import config as config_lib
-from grjax import data, feed, losses, models, noise, optimizers
-from grjax.data import augment, mixing
+from grjax import data, losses, models, noise, optimizers
+from grjax.corruption import corrupted_data
+from grjax.data import augment, feed, mixing
+from grjax.data.feed import Resident, Streaming
 from grjax.data.sampler import Sampler
 from grjax.errors import ConfigError
-from grjax.feed import Resident, Streaming
 from grjax.models import import_torch
 from grjax.steps import (
     AXIS,
@@ -29,7 +30,6 @@ from grjax.steps import (
     make_init,
     make_train_step,
 )
-from grjax.training_data import corrupted_data
 
 
 @dataclasses.dataclass(frozen=True)

@@ -54,7 +54,7 @@ class DeviceData(flax.struct.PyTreeNode):
 
 
 class Batch(flax.struct.PyTreeNode):
-    """Examples of one batch, or of the batches of several steps; `grjax.feed` makes them."""
+    """Examples of one batch, or of the batches of several steps; `grjax.data.feed` makes them."""
 
     positions: jax.Array  # int32 [..., B], of the examples in `DeviceData.images`, or else in their split
     images: jax.Array | None = None  # [..., B, height, width, C]; None: `DeviceData` has them

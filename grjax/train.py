@@ -14,18 +14,20 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from grjax import dynamics, metrics, predictions
+from grjax import dynamics
 from grjax import experiment as experiment_lib
-from grjax import workdir as workdir_lib
-from grjax.checkpoints import Checkpoints, StopRequest, watch_sigterm
 from grjax.errors import NonFiniteError, PreemptedError, WorkdirError
 from grjax.evaluate import device_data, measure
 from grjax.experiment import Experiment
-from grjax.metrics import MetricsFile, Row
+from grjax.metrics import Row
 from grjax.profile import Profiler
 from grjax.progress import Display
 from grjax.steps import PyTree, TrainState, parallelize, replicate
 from grjax.stopwatch import Stopwatch
+from grjax.workdir import files, layout, predictions
+from grjax.workdir import folder as workdir_lib
+from grjax.workdir.checkpoints import Checkpoints, StopRequest, watch_sigterm
+from grjax.workdir.metrics_file import MetricsFile
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +73,7 @@ def train_and_evaluate(
 
     Args:
       config: from `grjax.config.resolve`.
-      workdir: the run's folder; `grjax.workdir` says what is written there.
+      workdir: the run's folder; `grjax.workdir.layout` says what is written there.
       start_time: `time.monotonic()` when the process began, for the times in the summary; None: now.
       prepared: of this config; None: it is prepared here.
       display: what a person sees; None: a line for each evaluation.
@@ -90,19 +92,21 @@ def train_and_evaluate(
     prepared = prepared or prepare(config)
     experiment = prepared.experiment
     leader = jax.process_index() == 0
-    profiler = Profiler(config.profile, workdir / "profile", total_steps=experiment.total_steps, write=leader)
+    profiler = Profiler(
+        config.profile, workdir / layout.PROFILE, total_steps=experiment.total_steps, write=leader
+    )
     workdir_lib.open_for(config, workdir)
     display = display or Display(quiet=not leader)
     summary = workdir_lib.read_summary(workdir)
     if summary is not None:
-        experiment.noise.check_equals(workdir / "noise.npz")
+        experiment.noise.check_equals(workdir / layout.NOISE)
         display.say(f"{workdir}: the run is finished, at step {summary['num_steps']}; nothing to do")
         return summary
     lock = workdir_lib.locked(workdir) if leader else contextlib.nullcontext()
     with (
         lock,
         watch_sigterm() as stop_request,
-        contextlib.closing(Checkpoints(workdir / "checkpoints", config.keep_checkpoints)) as checkpoints,
+        contextlib.closing(Checkpoints(workdir / layout.CHECKPOINTS, config.keep_checkpoints)) as checkpoints,
     ):
         summary = _run(
             config, workdir, prepared, checkpoints, display, stop_request, profiler, start_time, on_row
@@ -200,7 +204,7 @@ def _run(
     summary = make_summary(metrics_file.rows, experiment, stopwatch)
     if leader:
         dynamics.save(workdir, state.dynamics, experiment.noise.ids)
-        metrics.write_whole(workdir / "summary.json", json.dumps(summary, indent=2) + "\n")
+        files.write_json(workdir / layout.SUMMARY, summary)
     return summary
 
 

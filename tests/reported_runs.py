@@ -5,10 +5,12 @@ import json
 
 import numpy as np
 
-from grjax import config, metrics, noise, predictions, workdir
+from grjax import config, metrics, noise
 from grjax.data import from_arrays
-from grjax.metrics import MetricsFile, Predictions
+from grjax.metrics import Predictions
 from grjax.sweep import results
+from grjax.workdir import files, folder, predictions
+from grjax.workdir.metrics_file import MetricsFile
 
 CLASSES = 4
 NAMES = tuple(f"class {label}" for label in range(CLASSES))
@@ -39,9 +41,9 @@ def write_run(
     )
     labels = rng.integers(0, CLASSES, examples)
     noisy = noise.create(**settings.noise)(labels, CLASSES)
-    workdir.open_for(settings, path)
-    workdir.keep_noise(noisy, NAMES, path, new=True)
-    workdir.record_start(path, 0)
+    folder.open_for(settings, path)
+    folder.keep_noise(noisy, NAMES, path, new=True)
+    folder.record_start(path, 0)
     file = MetricsFile(path, 0, tensorboard=False)
     test_labels = rng.integers(0, CLASSES, 40)
     pixels = np.zeros((examples, 1, 1, 1), np.uint8)
@@ -61,7 +63,7 @@ def write_run(
         accuracies = [each["test_accuracy"] for each in file.rows]
         summary = {key: row[key] for key in ("memorisation", "train_accuracy_noisy", "train_accuracy_intact")}
         summary |= {"test_accuracy_last": accuracies[-1], "test_accuracy_best": max(accuracies)}
-        metrics.write_whole(path / "summary.json", json.dumps({**summary, "examples_per_second": 1000.0}))
+        files.write_json(path / "summary.json", {**summary, "examples_per_second": 1000.0})
     return path
 
 

@@ -15,9 +15,9 @@ from grjax.analysis import audit_page, beta_mixture, cross_validation, suspects
 from grjax.analysis.audit_run import audit_run
 from grjax.errors import ConfigError, WorkdirError
 from grjax.noise import NoisyLabels
-from grjax.predictions import History, SplitHistory
 from grjax.progress import Display
 from grjax.train import train_and_evaluate
+from grjax.workdir.predictions import History, SplitHistory
 
 
 def history(p, classes, labels):

@@ -14,9 +14,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from grjax import card, losses, models, noise, optimizers
-from grjax.config import options_in_steps, resolve, steps
-from grjax.config_file import get_config
+from grjax.config import card, losses, models, noise, optimizers, options_in_steps, resolve, steps
+from grjax.config.files import get_config
 from grjax.data import augment
 from grjax.errors import ConfigError, GrjaxError
 from grjax.experiment import create_loss

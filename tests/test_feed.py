@@ -9,8 +9,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from grjax import config, data, experiment, feed
-from grjax.data import Dataset, Split
+from grjax import config, data, experiment
+from grjax.data import Dataset, Split, feed
 from grjax.errors import ConfigError
 from grjax.train import train_and_evaluate
 

@@ -19,8 +19,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 import grjax.config
-from grjax import data, experiment, feed
-from grjax.data import from_arrays
+from grjax import data, experiment
+from grjax.data import feed, from_arrays
 from grjax.data.dataset import Dataset, Split
 from grjax.data.imdb import Imdb
 from grjax.data.source_files import Download

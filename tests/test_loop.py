@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from grjax import config, experiment, stopwatch, train
-from grjax.checkpoints import Checkpoints
 from grjax.errors import ConfigError
 from grjax.train import train_and_evaluate
+from grjax.workdir.checkpoints import Checkpoints
 
 
 def small(**overrides):

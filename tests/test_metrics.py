@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from grjax import metrics
-from grjax.metrics import MetricsFile, Predictions
+from grjax.metrics import Predictions
 from grjax.noise import NoisyLabels
+from grjax.workdir import files, metrics_file
+from grjax.workdir.metrics_file import MetricsFile, read_rows
 
 N, NUM_CLASSES = 500, 4
 
@@ -146,7 +148,7 @@ def test_rows_are_lines_of_json(tmp_path):
     path = file_of(tmp_path)
     rows = [row_of(step) for step in (0, 10, 20, 30)]
     assert path.read_text() == "".join(json.dumps(row) + "\n" for row in rows)
-    assert metrics.read_rows(path) == rows
+    assert read_rows(path) == rows
 
 
 def test_a_row_is_there_when_write_returns(tmp_path):
@@ -154,8 +156,8 @@ def test_a_row_is_there_when_write_returns(tmp_path):
     assert (tmp_path / "metrics.jsonl").read_text() == ""
     for step in (0, 10):
         file.write(row_of(step))
-        assert metrics.read_rows(tmp_path / "metrics.jsonl")[-1] == row_of(step)
-        assert file.rows == metrics.read_rows(tmp_path / "metrics.jsonl")
+        assert read_rows(tmp_path / "metrics.jsonl")[-1] == row_of(step)
+        assert file.rows == read_rows(tmp_path / "metrics.jsonl")
 
 
 @pytest.mark.parametrize(
@@ -165,9 +167,9 @@ def test_rows_after_the_step_of_resume_are_dropped(tmp_path, step, kept):
     path = file_of(tmp_path)
     file = MetricsFile(tmp_path, step, tensorboard=False)
     assert [row["step"] for row in file.rows] == kept
-    assert metrics.read_rows(path) == file.rows
+    assert read_rows(path) == file.rows
     file.write(row_of(100))
-    assert [row["step"] for row in metrics.read_rows(path)] == [*kept, 100]
+    assert [row["step"] for row in read_rows(path)] == [*kept, 100]
 
 
 def test_a_row_at_the_step_of_resume_is_not_written_again(tmp_path):
@@ -187,7 +189,7 @@ def test_a_last_line_that_was_cut_off_is_dropped(tmp_path, cut):
     kept = [0, 10, 20, 30] if cut == 1 else [0, 10, 20]  # without its line feed a row is whole
     assert [row["step"] for row in file.rows] == kept
     file.write(row_of(40))
-    assert [row["step"] for row in metrics.read_rows(path)] == [*kept, 40]
+    assert [row["step"] for row in read_rows(path)] == [*kept, 40]
 
 
 def test_rows_after_a_damaged_one_are_dropped(tmp_path):
@@ -195,11 +197,11 @@ def test_rows_after_a_damaged_one_are_dropped(tmp_path):
     lines = path.read_text().splitlines()
     lines[1] = lines[1][:10]
     path.write_text("\n".join(lines) + "\n")
-    assert [row["step"] for row in metrics.read_rows(path)] == [0]
+    assert [row["step"] for row in read_rows(path)] == [0]
 
 
 def test_no_file_is_no_rows(tmp_path):
-    assert metrics.read_rows(tmp_path / "metrics.jsonl") == []
+    assert read_rows(tmp_path / "metrics.jsonl") == []
 
 
 def test_only_the_writing_process_writes(tmp_path):
@@ -265,7 +267,7 @@ def test_tensorboard_forgets_the_events_after_the_step_of_resume(tmp_path):
 @pytest.mark.parametrize("installed", [True, False])
 def test_tensorboard_can_be_left_out(tmp_path, monkeypatch, installed):
     if not installed:
-        monkeypatch.setattr(metrics.importlib.util, "find_spec", lambda name: None)
+        monkeypatch.setattr(metrics_file.importlib.util, "find_spec", lambda name: None)
     file = MetricsFile(tmp_path, 0, tensorboard=not installed)
     file.write(row_of(0))
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
@@ -274,19 +276,19 @@ def test_tensorboard_can_be_left_out(tmp_path, monkeypatch, installed):
 def test_write_whole(tmp_path):
     path = tmp_path / "file.json"
     for text in ("first, and longer\n", "zwölf\n", ""):
-        metrics.write_whole(path, text)
+        files.write_text(path, text)
         assert path.read_bytes() == text.encode("utf-8")
     assert [path.name for path in tmp_path.iterdir()] == ["file.json"]
 
 
 def test_a_write_that_fails_leaves_the_old_text(tmp_path, monkeypatch):
     path = tmp_path / "file.json"
-    metrics.write_whole(path, "old")
+    files.write_text(path, "old")
 
     def disk_full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", disk_full)
     with pytest.raises(OSError, match="No space"):
-        metrics.write_whole(path, "new text")
+        files.write_text(path, "new text")
     assert path.read_text() == "old"

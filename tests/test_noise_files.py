@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from grjax import config, noise, training_data
+from grjax import config, corruption, noise
 from grjax.errors import ConfigError
 from grjax.noise.array_pickle import read_arrays
 
@@ -331,7 +331,7 @@ def test_one_file_does_for_training_and_held_out_examples(tmp_path, name, valida
             "noise": {"name": name, "path": str(tmp_path / "labels.npz"), **options},
         }
     )
-    dataset, given = training_data.corrupted_data(run)
+    dataset, given = corruption.corrupted_data(run)
     assert len(given.ids) == (80 if imbalance["name"] == "none" else 5 * 8 + 5 * 2)
     np.testing.assert_array_equal(given.labels, noisy[given.ids])
     assert (given.validation_sha256 is None) == (validation == "clean")

@@ -6,12 +6,12 @@ import json
 import numpy as np
 import pytest
 
-from grjax import config, noise, training_data
+from grjax import config, corruption, noise
 from grjax.analysis.noise_report import draw, report_noise
 from grjax.errors import WorkdirError
 from grjax.evaluate import evaluate_checkpoint
 from grjax.train import train_and_evaluate
-from grjax.workdir import keep_noise, open_for, read_config
+from grjax.workdir.folder import keep_noise, open_for, read_config
 
 
 def small(**overrides):
@@ -34,7 +34,7 @@ def test_a_look_at_the_noise_writes_and_prints_it(data_dir, tmp_path, capsys):
     assert {path.name for path in tmp_path.iterdir()} == {
         "noise.npz", "noise.csv", "noise.json", "noise.png", "noise.svg",
     }  # fmt: skip
-    _, noisy = training_data.corrupted_data(small())
+    _, noisy = corruption.corrupted_data(small())
     noisy.check_equals(tmp_path / "noise.npz")
     rows = np.loadtxt(tmp_path / "noise.csv", int, delimiter=",", skiprows=1)
     np.testing.assert_array_equal(rows, np.stack([noisy.ids, noisy.clean, noisy.labels], axis=1))
@@ -71,9 +71,9 @@ def test_a_look_replaces_a_look_and_nothing_else(data_dir, tmp_path):
     report_noise(small(**{"noise.rate": 0.2}), tmp_path)
     report_noise(small(), tmp_path)
     looked_at = (tmp_path / "noise.npz").read_bytes()
-    _, noisy = training_data.corrupted_data(small())
+    _, noisy = corruption.corrupted_data(small())
     noisy.check_equals(tmp_path / "noise.npz")
-    dataset, other = training_data.corrupted_data(small(**{"noise.seed": 1}))
+    dataset, other = corruption.corrupted_data(small(**{"noise.seed": 1}))
     with pytest.raises(WorkdirError, match="other noisy labels"):  # as a run of other noise begins
         keep_noise(other, dataset.class_names, tmp_path, new=True)
     open_for(small(), tmp_path)  # now the folder is a run's
@@ -85,7 +85,7 @@ def test_a_look_replaces_a_look_and_nothing_else(data_dir, tmp_path):
 
 def test_a_run_keeps_and_checks_where_its_labels_come_from(data_dir, tmp_path):
     workdir = tmp_path / "run"
-    _, ours = training_data.corrupted_data(small(**COMPOSED, **SELECTED))
+    _, ours = corruption.corrupted_data(small(**COMPOSED, **SELECTED))
     dataclasses.replace(ours, replaced_by=None).save_csv(tmp_path / "labels.csv")
     from_file = {"noise.name": "file", "noise.path": str(tmp_path / "labels.csv")}
     run = small(**from_file, **SELECTED)
@@ -107,7 +107,7 @@ def test_a_run_keeps_and_checks_where_its_labels_come_from(data_dir, tmp_path):
     # A file that moved is the same noise; one that changed is not.
     moved = {"noise.path": str((tmp_path / "labels.csv").rename(tmp_path / "moved.csv"))}
     assert evaluate_checkpoint(workdir, overrides=moved)["noise_sha256"] == ours.sha256
-    other = training_data.corrupted_data(small(**SELECTED))[1]
+    other = corruption.corrupted_data(small(**SELECTED))[1]
     dataclasses.replace(other, replaced_by=None).save_csv(tmp_path / "moved.csv")
     with pytest.raises(WorkdirError, match="other noisy labels"):
         evaluate_checkpoint(workdir, overrides=moved)
@@ -120,7 +120,7 @@ def test_a_composition_is_found_again_in_a_workdir(data_dir, tmp_path):
     assert summary["convention"] == {"name": "compose", "seed": 4, "parts": parts}
     for _ in range(2):
         open_for(run, tmp_path)
-    _, again = training_data.corrupted_data(config.resolve(read_config(tmp_path)))
+    _, again = corruption.corrupted_data(config.resolve(read_config(tmp_path)))
     assert again.sha256 == summary["sha256"]
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from grjax import config, data, metrics, noise, training_data
+from grjax import config, corruption, data, metrics, noise
 from grjax.errors import ConfigError, WorkdirError
 from grjax.metrics import Predictions
 from grjax.noise import imbalance
@@ -215,7 +215,7 @@ def test_open_set_examples_have_no_intact_label():
 
 
 def corrupted(**overrides):
-    return training_data.corrupted_data(config.resolve(config.unflatten({"noise.rate": 0.4, **overrides})))
+    return corruption.corrupted_data(config.resolve(config.unflatten({"noise.rate": 0.4, **overrides})))
 
 
 @pytest.fixture(scope="module")
@@ -274,9 +274,9 @@ def test_an_array_in_a_config_is_refused(as_part):
     if as_part:
         section = {"name": "compose", "parts": (section,)}
     with pytest.raises(ConfigError, match=r"^noise.matrix: .* nested lists .*; got an array \[10, 10\]"):
-        training_data.corrupted_data(config.resolve({"noise": section}))
+        corruption.corrupted_data(config.resolve({"noise": section}))
     section = {"name": "transition_matrix", "matrix": np.eye(10).tolist()}
-    assert training_data.corrupted_data(config.resolve({"noise": section}))[1].realised_rate == 0
+    assert corruption.corrupted_data(config.resolve({"noise": section}))[1].realised_rate == 0
 
 
 def test_noise_of_images_sees_the_original_ones(digits):
@@ -299,7 +299,7 @@ def test_noise_of_images_sees_the_original_ones(digits):
 )
 def test_bad_sections_are_refused(overrides, message):
     with pytest.raises(ConfigError, match=f"^{message}"):
-        training_data.corrupted_data(config.resolve(config.unflatten({"noise.rate": 0.4, **overrides})))
+        corruption.corrupted_data(config.resolve(config.unflatten({"noise.rate": 0.4, **overrides})))
 
 
 @pytest.mark.parametrize(
@@ -315,4 +315,4 @@ def test_bad_sections_are_refused(overrides, message):
 )
 def test_errors_of_the_other_data_set_name_open_set(open_set, message):
     with pytest.raises(ConfigError, match=message):
-        training_data.corrupted_data(config.resolve({"open_set": open_set}))
+        corruption.corrupted_data(config.resolve({"open_set": open_set}))

@@ -144,7 +144,7 @@ def test_a_bad_npz_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="must hold images, labels, test_images, test_labels"):
         data.load("npz", dir=str(path))
     np.savez(path, images=np.array([None] * 3), labels=LABELS)
-    with pytest.raises(ConfigError, match=r"mine\.npz cannot be read as \.npz: .*allow_pickle"):
+    with pytest.raises(ConfigError, match=r"mine\.npz: cannot be read as \.npz: .*allow_pickle"):
         data.load("npz", dir=str(path))
     np.savez(path, images=IMAGES, labels=LABELS)
     os.truncate(path, 500)

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from grjax import config, predictions
+from grjax import config
 from grjax.data import from_arrays
 from grjax.errors import WorkdirError
 from grjax.metrics import Predictions
 from grjax.train import train_and_evaluate
+from grjax.workdir import predictions
 
 
 def small(**overrides):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from grjax import card
+from grjax.config import card
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "protocols.md"

@@ -12,11 +12,12 @@ import scipy.integrate
 import sklearn.metrics
 from reported_runs import CLASSES, write_run
 
-from grjax import config, predictions
+from grjax import config
 from grjax.analysis.report import write_report
 from grjax.errors import ConfigError, WorkdirError
-from grjax.metrics import read_rows
 from grjax.train import train_and_evaluate
+from grjax.workdir import predictions
+from grjax.workdir.metrics_file import read_rows
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")

@@ -9,7 +9,7 @@ from reported_runs import write_run, write_sweep
 
 from grjax.analysis.report import write_report
 from grjax.errors import WorkdirError
-from grjax.metrics import read_rows
+from grjax.workdir.metrics_file import read_rows
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")

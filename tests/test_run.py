@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from grjax import config, experiment
-from grjax.checkpoints import Checkpoints
-from grjax.workdir import read_config
+from grjax.workdir.checkpoints import Checkpoints
+from grjax.workdir.folder import read_config
 
 ROOT = Path(__file__).parent.parent
 

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from grjax import config, config_file, losses
-from grjax.checkpoints import Checkpoints
+from grjax import config, losses
+from grjax.config import files as config_file
 from grjax.errors import ConfigError, SweepFailedError, WorkdirError
 from grjax.progress import Display
 from grjax.sweep import Sweep, chained, engine, family, over, product, results, seeds, traced, zipped
 from grjax.sweep.programs import Shared
 from grjax.sweep.queue import open_storage
 from grjax.train import train_and_evaluate
+from grjax.workdir.checkpoints import Checkpoints
 
 BASE = {
     "noise": {"name": "symmetric", "rate": 0.4},

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from grjax import config, experiment
-from grjax.checkpoints import Checkpoints
 from grjax.sweep import results
-from grjax.workdir import read_config
+from grjax.workdir.checkpoints import Checkpoints
+from grjax.workdir.folder import read_config
 
 ROOT = Path(__file__).parent.parent
 ONE_DEVICE = {"XLA_FLAGS": "--xla_force_host_platform_device_count=1 --xla_backend_optimization_level=0"}

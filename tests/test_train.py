@@ -10,12 +10,13 @@ import jax
 import numpy as np
 import pytest
 
-from grjax import config, data, experiment, workdir
-from grjax.checkpoints import Checkpoints
+from grjax import config, data, experiment
 from grjax.data import Split, tfds_source
 from grjax.errors import ConfigError, NonFiniteError, WorkdirError
 from grjax.evaluate import evaluate_checkpoint
 from grjax.train import summary_metrics, train_and_evaluate
+from grjax.workdir import folder
+from grjax.workdir.checkpoints import Checkpoints
 
 
 def small(**overrides):
@@ -229,10 +230,10 @@ def test_a_run_killed_before_its_summary_writes_it(finished_once, finished):
 
 
 def test_a_workdir_in_use_is_refused(tmp_path):
-    workdir.open_for(small(), tmp_path)
-    with workdir.locked(tmp_path), pytest.raises(WorkdirError, match="another process is training there"):
+    folder.open_for(small(), tmp_path)
+    with folder.locked(tmp_path), pytest.raises(WorkdirError, match="another process is training there"):
         train_and_evaluate(small(), tmp_path)
-    with workdir.locked(tmp_path):  # and free again
+    with folder.locked(tmp_path):  # and free again
         pass
 
 

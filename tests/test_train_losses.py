@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from grjax import config, experiment, losses, steps
-from grjax.checkpoints import Checkpoints
 from grjax.errors import ConfigError
 from grjax.evaluate import device_data
 from grjax.train import train_and_evaluate
+from grjax.workdir.checkpoints import Checkpoints
 
 # Each changes its behaviour within the first steps, and remembers something by then.
 LOSSES = {

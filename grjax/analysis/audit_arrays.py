@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from grjax import dynamics, predictions
+from grjax import dynamics
 from grjax.analysis import cross_validation, suspects
 from grjax.analysis.suspects import Audit
-from grjax.array_training import train_on_arrays
+from grjax.fit import train_on_arrays
+from grjax.workdir import predictions
 
 
 def audit(
@@ -29,7 +30,7 @@ def audit(
     Args:
       images: uint8 [N, height, width, C] or [N, height, width]; or features, floating [N, D].
       labels: integers [N] in [0, C), or the names of the classes.
-      config: keys of a run's config that differ from `grjax.array_training.recipe`, nested or dotted, as
+      config: keys of a run's config that differ from `grjax.fit.recipe`, nested or dotted, as
         {'loss.beta': 8.0, 'train_epochs': 20}.
       class_names: in the order of the labels; see `grjax.data.from_arrays`.
       folds: K >= 2, for K trainings, each without another K-th of the examples; see

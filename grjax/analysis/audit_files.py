@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from grjax.analysis.suspects import Audit
-from grjax.metrics import write_npz, write_whole
+from grjax.workdir.files import write_npz, write_text
 
 _DIGITS = 6  # of fractions in the files
 
@@ -45,10 +45,10 @@ def write(audit: Audit, folder: Path) -> None:
     writer = csv.DictWriter(text, list(table[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(table)
-    write_whole(folder / "audit.csv", text.getvalue())
+    write_text(folder / "audit.csv", text.getvalue())
     curves = np.round(audit.curves.T.astype(np.float64), 4)[audit.ranking].tolist()
     lines = [json.dumps({**row, "p": curve}) for row, curve in zip(table, curves, strict=True)]
-    write_whole(folder / "audit.jsonl", "\n".join(lines) + "\n")
+    write_text(folder / "audit.jsonl", "\n".join(lines) + "\n")
 
 
 def export(audit: Audit, path: Path) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from grjax.analysis.suspects import Audit
 from grjax.data import ImageFiles
-from grjax.metrics import write_whole
+from grjax.workdir.files import write_text
 
 _PER_PAGE = 200
 _MOST_PAGES = 10  # audit.csv has them all
@@ -72,7 +72,7 @@ def write(audit: Audit, images: np.ndarray | ImageFiles, folder: Path, title: st
         cards = "\n".join(
             _card(audit, images, i, number * _PER_PAGE + k + 1) for k, i in enumerate(positions)
         )
-        write_whole(
+        write_text(
             folder / name, _page(audit, title, f"<nav>Page {links}</nav>" if len(pages) > 1 else "", cards)
         )
     return [folder / name for name in names]

@@ -1,6 +1,5 @@
 """`--mode=audit`: which labels of a run's training set are probably wrong."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,14 @@ from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
-from grjax import dynamics, predictions, training_data
+from grjax import corruption, dynamics
 from grjax import experiment as experiment_lib
 from grjax.analysis import audit_files, audit_page, suspects
 from grjax.analysis.suspects import Audit
-from grjax.checkpoints import Checkpoints
-from grjax.errors import WorkdirError
 from grjax.evaluate import config_of
-from grjax.metrics import write_whole
+from grjax.workdir import layout, predictions
+from grjax.workdir.checkpoints import Checkpoints
+from grjax.workdir.files import read_npz, write_json
 
 _MANY_CLASSES = 20  # of more, no matrix is printed; audit.json has it
 
@@ -46,8 +45,8 @@ def audit_run(
       WorkdirError: no such run, it has no predictions, or its noise is not the config's any more.
     """
     config = config_of(workdir, overrides)
-    dataset, noise = training_data.corrupted_data(config)
-    noise.check_equals(workdir / "noise.npz")
+    dataset, noise = corruption.corrupted_data(config)
+    noise.check_equals(workdir / layout.NOISE)
     audit = suspects.find(
         predictions.read(workdir), dataset.class_names, _read_dynamics(workdir, config, noise.ids)
     )
@@ -58,28 +57,24 @@ def audit_run(
         audit_files.write(audit, workdir)
         audit_page.write(audit, dataset.splits["train"].images, workdir, dataset.name)
         if export:
-            audit_files.export(audit, workdir / "cleaned_labels.npz")
-        write_whole(workdir / "audit.json", json.dumps(result, indent=2) + "\n")
+            audit_files.export(audit, workdir / layout.CLEANED_LABELS)
+        write_json(workdir / "audit.json", result)
         _print(audit, result)
         print(f"{workdir}: audit.html to look at, audit.csv, audit.jsonl, audit.json")
         if export:
-            cleaned = workdir / "cleaned_labels.npz"
+            cleaned = workdir / layout.CLEANED_LABELS
             print(f"train on the cleaned labels: --config.noise.name=file --config.noise.path={cleaned}")
     return result
 
 
 def _read_dynamics(workdir: Path, config: ConfigDict, ids: np.ndarray) -> dict[str, np.ndarray] | None:
     """Of a finished run from its file, of another from its latest checkpoint; None where there are none."""
-    path = workdir / "dynamics.npz"
+    path = workdir / layout.DYNAMICS
     if path.exists():
-        try:
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-                return {key: stored[key] for key in stored.files}
-        except Exception as error:  # damage shows as whatever the part that was hit raises
-            raise WorkdirError(f"{path}: cannot be read: {error}") from error
+        return read_npz(path)
     if not config.dynamics:
         return None
-    checkpoints = Checkpoints(workdir / "checkpoints", config.keep_checkpoints)
+    checkpoints = Checkpoints(workdir / layout.CHECKPOINTS, config.keep_checkpoints)
     experiment = experiment_lib.create(config, training=False)
     steps = checkpoints.steps()
     like = jax.eval_shape(experiment.init_state)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from grjax.errors import ConfigError
-from grjax.predictions import History, SplitHistory
+from grjax.workdir.predictions import History, SplitHistory
 
 Dynamics = dict[str, np.ndarray]  # `grjax.dynamics.summary`
 

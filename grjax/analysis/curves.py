@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from grjax.errors import WorkdirError, require
-from grjax.metrics import read_rows
+from grjax.workdir import layout
+from grjax.workdir.metrics_file import read_rows
 
 PANELS = {"test_accuracy": "test accuracy", "memorisation": "memorisation: wrong labels fitted"}
 
@@ -54,7 +55,7 @@ def draw(
 
 def read(workdirs: Sequence[Path], key: str) -> tuple[np.ndarray, np.ndarray]:
     """Epochs [T], and the values of a metric [runs, T]; NaN where it does not apply."""
-    tables = [read_rows(workdir / "metrics.jsonl") for workdir in workdirs]
+    tables = [read_rows(workdir / layout.METRICS) for workdir in workdirs]
     for workdir, table in zip(workdirs, tables, strict=True):
         if not table:
             raise WorkdirError(f"{workdir}: no metrics.jsonl there, or an empty one")

@@ -10,10 +10,11 @@ from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
-from grjax import training_data
-from grjax import workdir as workdir_lib
+from grjax import corruption
 from grjax.errors import WorkdirError
 from grjax.noise import NoisyLabels
+from grjax.workdir import folder as workdir_lib
+from grjax.workdir import layout
 
 _MANY_CLASSES = 20  # of more, tables show the noisiest, and pictures have no names
 
@@ -35,12 +36,12 @@ def report_noise(config: ConfigDict, workdir: Path) -> dict[str, Any]:
       ConfigError: the config asks for something impossible.
       WorkdirError: the workdir cannot be written, or holds a run with other noise.
     """
-    dataset, noise = training_data.corrupted_data(config)
+    dataset, noise = corruption.corrupted_data(config)
     if jax.process_index() == 0:
         try:
             workdir.mkdir(parents=True, exist_ok=True)
-            if not (workdir / "config.json").exists():
-                (workdir / "noise.npz").unlink(missing_ok=True)
+            if not (workdir / layout.CONFIG).exists():
+                (workdir / layout.NOISE).unlink(missing_ok=True)
             workdir_lib.keep_noise(noise, dataset.class_names, workdir, new=True)
             noise.save_csv(workdir / "noise.csv")
         except OSError as error:

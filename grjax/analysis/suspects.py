@@ -24,7 +24,7 @@ from sklearn import metrics as sk_metrics
 from grjax.analysis import beta_mixture
 from grjax.errors import ConfigError
 from grjax.noise import NoisyLabels
-from grjax.predictions import History
+from grjax.workdir.predictions import History
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,6 +15,7 @@ from grjax.data.image_files import ImageFiles
 from grjax.data.image_lists import check_files
 from grjax.data.splits import split_off_test
 from grjax.errors import ConfigError
+from grjax.workdir.files import read_npz
 
 
 def from_arrays(
@@ -74,11 +75,7 @@ def from_npz(path: Path, image_size: int, test_fraction: float, test_seed: int) 
     Images in an .npz have their size, `image_size` is not used.
     """
     known = {"images", "labels", "ids", "class_names", "test_images", "test_labels", "test_ids"}
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-            arrays = {key: stored[key] for key in stored.files}
-    except Exception as error:  # damage shows as whatever the part that was hit raises
-        raise ConfigError(f"data.dir: {path} cannot be read as .npz: {error}") from error
+    arrays = read_npz(path, kind=ConfigError, where="data.dir: ")
     needed = {"images", "labels"} | ({"test_images", "test_labels"} if "test_images" in arrays else set())
     if not needed <= arrays.keys() <= known:
         raise ConfigError(

@@ -3,12 +3,13 @@
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, BinaryIO
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
 from grjax.errors import WorkdirError
+from grjax.workdir.files import read_npz, write_npz, written_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,21 +95,14 @@ class NoisyLabels:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes ids, clean and noisy labels to an .npz file, whole or not at all."""
-
-        def write(file: BinaryIO) -> None:
-            np.savez_compressed(file, **self._arrays(), **self._digests())  # type: ignore[arg-type]
-
-        _write_whole(path, write)
+        write_npz(path, {**self._arrays(), **self._digests()})
 
     def save_csv(self, path: str | os.PathLike[str]) -> None:
         """Writes them as text, a line for each example: id, clean_label, noisy_label; whole or not at all."""
         columns = {key.removesuffix("s"): values.tolist() for key, values in self._arrays().items()}
-
-        def write(file: BinaryIO) -> None:
-            lines: Iterable[Any] = [columns, *zip(*columns.values(), strict=True)]
+        lines: Iterable[Any] = [columns, *zip(*columns.values(), strict=True)]
+        with written_whole(path) as file:
             file.writelines(f"{','.join(map(str, line))}\n".encode() for line in lines)
-
-        _write_whole(path, write)
 
     def check_equals(self, path: str | os.PathLike[str]) -> None:
         """Compares with a file that `save` wrote.
@@ -117,12 +111,7 @@ class NoisyLabels:
           WorkdirError: the file is unreadable, or holds other ids, labels or open-set images.
         """
         arrays = {**self._arrays(), **self._digests()}
-        try:
-            # A file of our own to close: np.load leaves one open that it finds broken.
-            with open(path, "rb") as file, np.load(file) as stored:
-                found = {key: stored[key] for key in (*_REQUIRED, *(set(stored) - set(_REQUIRED)))}
-        except Exception as error:  # damage shows as whatever the part that was hit raises
-            raise WorkdirError(f"{path}: cannot be read as the run's noise: {error}") from error
+        found = read_npz(path, what="the run's noise")
         for key in (*_REQUIRED, "replaced_by", "replaced_sha256"):
             if not np.array_equal(arrays.get(key, -1), found.get(key, -1)):
                 what = _REQUIRED.get(key, "open-set images")
@@ -141,15 +130,6 @@ class NoisyLabels:
 
 
 _REQUIRED = {"ids": "ids", "clean_labels": "clean labels", "noisy_labels": "noisy labels"}
-
-
-def _write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], None]) -> None:
-    temporary = f"{path}.tmp"
-    with open(temporary, "wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def _plain(value: Any) -> Any:

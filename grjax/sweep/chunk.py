@@ -6,7 +6,6 @@ times are those of the chunk.
 
 import contextlib
 import dataclasses
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,18 +15,20 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from grjax import dynamics, metrics, predictions, train
-from grjax import workdir as workdir_lib
-from grjax.checkpoints import Checkpoints, StopRequest
+from grjax import dynamics, train
 from grjax.errors import GrjaxError, PreemptedError
 from grjax.evaluate import measured_row
 from grjax.experiment import Experiment
-from grjax.metrics import MetricsFile, Predictions
+from grjax.metrics import Predictions
 from grjax.steps import DeviceData, PyTree
 from grjax.stopwatch import Stopwatch
 from grjax.sweep import traced
 from grjax.sweep.mapping import Mapping
 from grjax.sweep.programs import Shared, arrays
+from grjax.workdir import files, layout, predictions
+from grjax.workdir import folder as workdir_lib
+from grjax.workdir.checkpoints import Checkpoints, StopRequest
+from grjax.workdir.metrics_file import MetricsFile
 
 Outcome = dict[str, Any] | Exception  # a summary, or what ended the trial
 
@@ -75,7 +76,7 @@ def run(
             experiment = shared.experiment(config)
             workdir_lib.keep_noise(experiment.noise, experiment.dataset.class_names, workdir, new=True)
             workdir_lib.record_start(workdir, 0)
-            checkpoints = Checkpoints(workdir / "checkpoints", config.keep_checkpoints)
+            checkpoints = Checkpoints(workdir / layout.CHECKPOINTS, config.keep_checkpoints)
             stack.callback(checkpoints.close)
             metrics_file = MetricsFile(workdir, 0, tensorboard=config.tensorboard)
             trials.append(_Trial(config, workdir, experiment, checkpoints, metrics_file, Stopwatch(start)))
@@ -156,7 +157,7 @@ def _write_row(trial: _Trial, step: int, predicted: dict[str, Predictions]) -> N
 
 def _finish(trial: _Trial) -> dict[str, Any]:
     summary = train.make_summary(trial.metrics_file.rows, trial.experiment, trial.stopwatch)
-    metrics.write_whole(trial.workdir / "summary.json", json.dumps(summary, indent=2) + "\n")
+    files.write_json(trial.workdir / layout.SUMMARY, summary)
     return summary
 
 

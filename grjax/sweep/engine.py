@@ -7,7 +7,6 @@ from pathlib import Path
 import jax
 from ml_collections import ConfigDict
 
-from grjax.checkpoints import StopRequest, watch_sigterm
 from grjax.errors import BusyError, ConfigError, PreemptedError, SweepFailedError, require
 from grjax.progress import Display
 from grjax.sweep import chunk, results
@@ -19,6 +18,8 @@ from grjax.sweep.programs import Group, Shared
 from grjax.sweep.progress import SweepDisplay
 from grjax.sweep.results import Result
 from grjax.train import train_and_evaluate
+from grjax.workdir import layout
+from grjax.workdir.checkpoints import StopRequest, watch_sigterm
 
 
 def run(sweep: Sweep, folder: Path, *, dry_run: bool = False) -> list[Result]:
@@ -123,7 +124,7 @@ class _Worker:
         return self._queue.claim(self._mapping.size if self._mapping else 1, together)
 
     def _begun(self, number: int) -> bool:
-        return (folder_lib.workdir_of(self._folder, number) / "metrics.jsonl").exists()
+        return (folder_lib.workdir_of(self._folder, number) / layout.METRICS).exists()
 
     def _run(self, numbers: list[int], stop_request: StopRequest) -> None:
         """Runs claimed trials to their ends, and records how they ended."""

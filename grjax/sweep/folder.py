@@ -2,21 +2,21 @@
 
 sweep.json      its definition, and a name of its own
 study.sqlite    Optuna's storage of its trials, or study.journal, or a database elsewhere
-trials/NNNN/    an ordinary run for each trial, see `grjax.workdir`
+trials/NNNN/    an ordinary run for each trial, see `grjax.workdir.layout`
 results.jsonl   a line for each trial that has ended, see `grjax.sweep.results`
 .workers/       a locked file for each worker
 worker_N.log    what workers print that another has started, see `grjax.sweep.workers`
 """
 
-import json
 import uuid
 from pathlib import Path
 
 from grjax.errors import WorkdirError
-from grjax.metrics import write_whole
 from grjax.sweep.definition import Sweep, describe
 from grjax.sweep.results import exclusive
-from grjax.workdir import difference
+from grjax.workdir import layout
+from grjax.workdir.files import read_json, write_json
+from grjax.workdir.folder import difference
 
 
 def open_for(sweep: Sweep, folder: Path) -> str:
@@ -32,8 +32,8 @@ def open_for(sweep: Sweep, folder: Path) -> str:
             path = folder / "sweep.json"
             if not path.exists():
                 name = f"{folder.absolute().name}-{uuid.uuid4().hex[:8]}"
-                write_whole(path, json.dumps({"name": name, **sweep.as_json()}, indent=1) + "\n")
-            return json.loads(path.read_text(encoding="utf-8"))["name"]
+                write_json(path, {"name": name, **sweep.as_json()}, indent=1)
+            return read_json(path)["name"]
     except OSError as error:
         raise WorkdirError(f"--workdir={folder}: cannot be written: {error.strerror}") from error
 
@@ -44,11 +44,11 @@ def check(sweep: Sweep, folder: Path) -> None:
     Raises:
       WorkdirError: it does.
     """
-    if (folder / "config.json").exists():
+    if (folder / layout.CONFIG).exists():
         raise WorkdirError(f"--workdir={folder}: holds a run; a sweep needs a folder of its own")
     if not (folder / "sweep.json").exists():
         return
-    theirs, mine = json.loads((folder / "sweep.json").read_text(encoding="utf-8")), sweep.as_json()
+    theirs, mine = read_json(folder / "sweep.json"), sweep.as_json()
     differing = difference(theirs["base"], mine["base"])
     if len(theirs["trials"]) != len(mine["trials"]):
         differing.append(f"trials: {len(theirs['trials'])} there, {len(mine['trials'])} here")

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import json
 from pathlib import Path
 
 from grjax.errors import SweepFailedError, WorkdirError, require
@@ -12,6 +11,7 @@ from grjax.sweep.results import Result, exclusive, read
 from grjax.sweep.search import example, search
 from grjax.sweep.selection import Choice, Select
 from grjax.sweep.table import Table, check
+from grjax.workdir.files import read_json
 
 
 def run(sweep: Sweep, folder: Path, *, dry_run: bool = False) -> list[Result]:
@@ -76,7 +76,7 @@ def _chosen(sweep: Sweep, select: Select, folder: Path, dry_run: bool) -> list[C
             if not path.exists():
                 selection.write(select, made, path)
     stored = selection.read(path)
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = read_json(path)
     same = (content["metric"], content["held_out"]) == (select.metric, select.held_out())
     grid = select.search is None  # what a search has drawn is checked by a file of its own
     if not same or [_settings(each, grid) for each in stored] != [_settings(each, grid) for each in planned]:

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from grjax import data, training_data
+from grjax import corruption, data
 from grjax import experiment as experiment_lib
 from grjax.evaluate import device_data
 from grjax.experiment import Experiment
@@ -129,7 +129,7 @@ class Shared:
     def _dataset(self, config: ConfigDict) -> data.Dataset:
         key = config.data.to_json(sort_keys=True)
         if key not in self._datasets:
-            self._datasets[key] = training_data.load(config)
+            self._datasets[key] = corruption.load(config)
         return self._datasets[key]
 
 

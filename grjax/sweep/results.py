@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from grjax.metrics import read_rows, write_whole
+from grjax.workdir import layout
+from grjax.workdir.files import read_json, write_text
+from grjax.workdir.metrics_file import read_rows
 
 Result = dict[str, Any]
 
@@ -28,7 +30,7 @@ def add(folder: Path, results: Mapping[int, Result]) -> None:
     with exclusive(folder / ".results.lock"):
         every = {result["trial"]: result for result in read(folder)} | dict(results)
         lines = [json.dumps(every[number]) + "\n" for number in sorted(every)]
-        write_whole(folder / "results.jsonl", "".join(lines))
+        write_text(folder / "results.jsonl", "".join(lines))
 
 
 def collect(
@@ -43,21 +45,19 @@ def collect(
       group: its number.
       error: that ended it; None: it is complete.
     """
-    found = {
-        name: json.loads(path.read_text(encoding="utf-8"))
-        if (path := workdir / f"{name}.json").exists()
-        else None
-        for name in ("config", "summary", "environment")
-    }
+    config, summary, environment = (
+        read_json(workdir / name) if (workdir / name).exists() else None
+        for name in (layout.CONFIG, layout.SUMMARY, layout.ENVIRONMENT)
+    )
     return {
         "trial": number,
         "overrides": dict(overrides),
-        "config": found["config"],
+        "config": config,
         "state": "complete" if error is None else "failed",
         "error": error,
-        "summary": found["summary"],
+        "summary": summary,
         "workdir": f"trials/{workdir.name}",
-        "environment": found["environment"][-1] if found["environment"] else None,
+        "environment": environment[-1] if environment else None,
         "group": group,
     }
 

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from grjax import config as config_lib
 from grjax.errors import BusyError, PreemptedError, WorkdirError
-from grjax.metrics import Row, write_whole
+from grjax.metrics import Row
 from grjax.progress import Display
 from grjax.sweep.definition import Sweep, describe
 from grjax.sweep.programs import Shared
 from grjax.sweep.results import exclusive
 from grjax.sweep.selection import Candidate, Choice, Overrides, Search, Select, as_text, choices, score
 from grjax.train import train_and_evaluate
+from grjax.workdir.files import read_json, write_json
 
 if TYPE_CHECKING:
     import optuna  # an extra
@@ -80,8 +81,8 @@ def _open_for(sweep: Sweep, select: Select, planned: Sequence[Choice], folder: P
     with exclusive(folder / ".search.lock"):
         if not path.exists():
             content = {"name": f"{folder.absolute().parent.name}-{uuid.uuid4().hex[:8]}", **mine}
-            write_whole(path, json.dumps(content, indent=1) + "\n")
-    stored = json.loads(path.read_text(encoding="utf-8"))
+            write_json(path, content, indent=1)
+    stored = read_json(path)
     differing = [key for key, value in mine.items() if stored.get(key) != value]
     if differing:
         raise WorkdirError(

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from grjax.errors import ConfigError
-from grjax.metrics import write_whole
 from grjax.registry import closest
 from grjax.sweep.statistics import SEEDS
+from grjax.workdir.files import read_json, write_json
 
 Overrides = Mapping[str, Any]
 
@@ -267,12 +267,12 @@ def write(select: Select, made: Sequence[Choice], path: Path) -> None:
             for choice in made
         ],
     }
-    write_whole(path, json.dumps(content, indent=1) + "\n")
+    write_json(path, content, indent=1)
 
 
 def read(path: Path) -> list[Choice]:
     """The choices of a selection.json."""
-    stored = json.loads(path.read_text(encoding="utf-8"))["choices"]
+    stored = read_json(path)["choices"]
     return [
         Choice(each["setting"], [Candidate(**candidate) for candidate in each["candidates"]], each["seeds"])
         for each in stored

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from grjax.metrics import write_whole
 from grjax.sweep.definition import describe
 from grjax.sweep.selection import Candidate, Choice
 from grjax.sweep.statistics import spread
 from grjax.sweep.table import Cell, Overrides, Table, cells
+from grjax.workdir.files import write_text
 
 _FEW = 6  # candidates are listed in the table
 
@@ -60,12 +60,12 @@ def write(
     filled = [(table, cells(table, trials, lines)) for table in _with_also(tables)]
     sections = [section for table, content in filled for section in _sections(table, content)]
     sections += [*_chosen(made), _provenance(lines)]
-    write_whole(folder / "table.md", "\n\n".join(sections) + "\n")
+    write_text(folder / "table.md", "\n\n".join(sections) + "\n")
     text = io.StringIO()
     writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(record for table, content in filled for record in _records(table, content))
-    write_whole(folder / "table.csv", text.getvalue())
+    write_text(folder / "table.csv", text.getvalue())
 
 
 def _with_also(tables: Sequence[Table]) -> Iterator[Table]:

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from grjax import workdir as workdir_lib
 from grjax.analysis.emphasis import log_weight
 from grjax.analysis.report.agreement import weight_at
 from grjax.analysis.report.curves import NOTHING_WRONG
 from grjax.analysis.report.runs import Run, UnavailableError
 from grjax.analysis.report.style import Drawing, legend_above, panel, series
 from grjax.config import flatten
+from grjax.workdir import folder as workdir_lib
 
 COLUMNS = {
     "test, last": lambda run: run.rows[-1].get("test_accuracy"),

@@ -24,7 +24,7 @@ from grjax.analysis.report.runs import Run, UnavailableError
 from grjax.analysis.report.style import WIDTH, Drawing
 from grjax.analysis.report.trials import Sweep
 from grjax.errors import WorkdirError
-from grjax.metrics import write_whole
+from grjax.workdir.files import write_text
 
 
 class Entry(NamedTuple):
@@ -107,7 +107,7 @@ def write(workdirs: Sequence[Path], output: Path | None) -> Path:
     )
     try:
         _write_figures(output / "report", entries, files)
-        write_whole(output / "report.html", page)
+        write_text(output / "report.html", page)
     except OSError as error:
         raise WorkdirError(f"--workdir={output}: the report cannot be written: {error.strerror}") from error
     return output / "report.html"

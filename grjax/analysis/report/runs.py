@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from grjax import predictions
-from grjax import workdir as workdir_lib
 from grjax.errors import WorkdirError
-from grjax.metrics import Row, read_rows
+from grjax.metrics import Row
 from grjax.noise import NoisyLabels
-from grjax.predictions import History
+from grjax.workdir import folder as workdir_lib
+from grjax.workdir import layout, predictions
+from grjax.workdir.files import read_json, read_npz
+from grjax.workdir.metrics_file import read_rows
+from grjax.workdir.predictions import History
 
 
 class UnavailableError(Exception):
@@ -117,18 +119,18 @@ def shared_folder(workdirs: Sequence[Path]) -> Path:
 
 def _read(workdir: Path, name: str) -> Run:
     config = workdir_lib.read_config(workdir).to_dict()
-    rows = read_rows(workdir / "metrics.jsonl")
+    rows = read_rows(workdir / layout.METRICS)
     if not rows:
         raise WorkdirError(f"--workdir={workdir}: the run has no evaluation yet: no row in metrics.jsonl")
-    provenance = workdir_lib.read_json(workdir / "noise.json")
-    environment = workdir / "environment.json"
+    provenance = read_json(workdir / layout.NOISE_SUMMARY)
+    environment = workdir / layout.ENVIRONMENT
     return Run(
         name=name,
         workdir=workdir,
         config=config,
         rows=rows,
         summary=workdir_lib.read_summary(workdir),
-        starts=workdir_lib.read_json(environment) if environment.exists() else [],
+        starts=read_json(environment) if environment.exists() else [],
         noise=_noise(workdir, provenance),
         provenance=provenance,
         class_names=tuple(
@@ -139,7 +141,7 @@ def _read(workdir: Path, name: str) -> Run:
 
 
 def _noise(workdir: Path, provenance: Mapping[str, Any]) -> NoisyLabels:
-    arrays = _read_arrays(workdir / "noise.npz")
+    arrays = read_npz(workdir / layout.NOISE)
     return NoisyLabels(
         ids=arrays["ids"],
         clean=arrays["clean_labels"],
@@ -150,12 +152,3 @@ def _noise(workdir: Path, provenance: Mapping[str, Any]) -> NoisyLabels:
         convention=provenance["convention"],
         replaced_by=arrays.get("replaced_by"),
     )
-
-
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    try:
-        # A file of our own to close: np.load leaves one open that it finds broken.
-        with open(path, "rb") as file, np.load(file) as stored:
-            return dict(stored)
-    except Exception as error:  # damage shows as whatever the part that was hit raises
-        raise WorkdirError(f"{path}: cannot be read: {error}") from error

@@ -11,14 +11,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from grjax import config as config_lib
-from grjax.checkpoints import Checkpoints
 from grjax.data import from_arrays
 from grjax.errors import ConfigError, WorkdirError
 from grjax.experiment import Experiment
-from grjax.metrics import write_npz
 from grjax.progress import Display
 from grjax.steps import TrainState
 from grjax.train import prepare, train_and_evaluate
+from grjax.workdir import layout
+from grjax.workdir.checkpoints import Checkpoints
+from grjax.workdir.files import write_npz
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,8 +72,8 @@ def emphasis(num_classes: int) -> tuple[float, float]:
     Beyond, lam falls with log C, so that p^lam at p = 1 / C stays that of ten.
 
     Example:
-      >>> from grjax import array_training
-      >>> [tuple(round(x, 3) for x in array_training.emphasis(classes)) for classes in (10, 100)]
+      >>> from grjax import fit
+      >>> [tuple(round(x, 3) for x in fit.emphasis(classes)) for classes in (10, 100)]
       [(0.475, 10.399), (0.237, 4.575)]
     """
     start = 1 / max(num_classes, 10)
@@ -125,7 +126,7 @@ def train_on_arrays(
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
             raise ConfigError(f"train_epochs: must be a positive number, got {value!r}")
     own = recipe(len(trained), dataset.num_classes, *epochs[-1:], features=given.ndim == 2)
-    path = workdir / "own.npz"
+    path = workdir / layout.ARRAYS
     data = {"name": "npz", "dir": str(path)}
     run_config = config_lib.resolve(
         own,
@@ -142,7 +143,7 @@ def train_on_arrays(
             changed = run_config[section].to_dict()
             if changed != config_lib.resolve(own)[section].to_dict():
                 raise ConfigError(f"{section}: must be left out where examples are held out, got {changed}")
-    if (workdir / "config.json").exists():
+    if (workdir / layout.CONFIG).exists():
         raise WorkdirError(f"workdir={workdir}: holds a run already; take another folder")
     workdir.mkdir(parents=True, exist_ok=True)
     numbers = dataset.splits["train"].labels
@@ -152,7 +153,7 @@ def train_on_arrays(
     prepared = prepare(run_config)
     train_and_evaluate(run_config, workdir, prepared=prepared, display=Display(quiet=True))
     experiment = prepared.experiment
-    checkpoints = Checkpoints(workdir / "checkpoints", run_config.keep_checkpoints)
+    checkpoints = Checkpoints(workdir / layout.CHECKPOINTS, run_config.keep_checkpoints)
     state = checkpoints.restore(checkpoints.steps()[-1], like=jax.eval_shape(experiment.init_state))
     checkpoints.close()
     return Trained(experiment, state)

@@ -17,7 +17,9 @@ import numpy as np
 
 from grjax.data import Dataset
 from grjax.errors import WorkdirError
-from grjax.metrics import Predictions, write_npz
+from grjax.metrics import Predictions
+from grjax.workdir import layout
+from grjax.workdir.files import read_npz, write_npz
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,8 +98,8 @@ def read(workdir: Path) -> History:
         raise WorkdirError(
             f"--workdir={workdir}: the run has kept no predictions; it needs keep_predictions=True"
         )
-    files = [_load(_folder(workdir) / f"{step}.npz") for step in steps]
-    noise = _load(workdir / "noise.npz")
+    files = [read_npz(_folder(workdir) / f"{step}.npz") for step in steps]
+    noise = read_npz(workdir / layout.NOISE)
     names = [key.removesuffix("_p") for key in files[0] if key.endswith("_p")]
     try:
         splits = {
@@ -118,12 +120,4 @@ def read(workdir: Path) -> History:
 
 
 def _folder(workdir: Path) -> Path:
-    return workdir / "predictions"
-
-
-def _load(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-            return {key: stored[key] for key in stored.files}
-    except Exception as error:  # damage shows as whatever the part that was hit raises
-        raise WorkdirError(f"{path}: cannot be read: {error}") from error
+    return workdir / layout.PREDICTIONS

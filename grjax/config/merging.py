@@ -58,7 +58,8 @@ def defaults() -> ConfigDict:
             "eval_every_epochs": 1.0,
             "checkpoint_every_epochs": 10.0,
             "keep_checkpoints": 3,  # the latest so many
-            "keep_predictions": True,  # of every example at every evaluation, see grjax/predictions.py
+            # Of every example at every evaluation; see grjax/workdir/predictions.py.
+            "keep_predictions": True,
             "dynamics": True,  # collect training dynamics of every example, see grjax/dynamics.py
             # Train steps in one call to the devices: the largest divisor of all intervals up to this. More
             # saves dispatch on GPU and TPU; on the CPU leave it at 1 (see grjax/steps.py).

@@ -1,21 +1,4 @@
-"""The folder of a run: whose it is, what made it, what came out.
-
-config.json        the run's config
-environment.json   versions and devices, an entry for each start
-noise.npz          ids, clean and noisy labels of the training examples
-noise.json         where they come from: convention, seed, rates, transition counts, hash, names of classes
-metrics.jsonl      a row for each evaluation
-predictions/       N.npz: what was predicted for each example at step N, see `grjax.predictions`
-checkpoints/       the latest states
-dynamics.npz       at the end of the run: how each training example was learned, see `grjax.dynamics`
-profile/           traces of the steps that `config.profile` names
-summary.json       the end of the run; a run without it is not finished
-.lock              held while a process trains there
-    evaluation_N.json  what `--mode=evaluate` found at step N
-    audit.*, cleaned_labels.npz  what `--mode=audit` found, and exports
-    noise.csv, .png, .svg  `--mode=noise`: the labels as text, and their transition matrix drawn
-    report.html, report/   `--mode=report`: the run on a page, and each of its figures
-"""
+"""The folder of a run: whose it is, and what is written there beside what the loop measures."""
 
 import datetime
 import fcntl
@@ -34,8 +17,9 @@ from ml_collections import ConfigDict
 
 from grjax import config as config_lib
 from grjax.errors import BusyError, WorkdirError
-from grjax.metrics import write_whole
 from grjax.noise import NoisyLabels
+from grjax.workdir import layout
+from grjax.workdir.files import read_json, write_json, write_text
 
 # What changes no result does not make another run.
 NOT_PART_OF_THE_RUN = (
@@ -65,7 +49,7 @@ def open_for(config: ConfigDict, workdir: Path) -> None:
     except OSError as error:
         raise WorkdirError(f"--workdir={workdir}: cannot be written: {error.strerror}") from error
     mine = json.loads(_as_json(config))
-    if (workdir / "config.json").exists():
+    if (workdir / layout.CONFIG).exists():
         theirs = read_config(workdir).to_dict()
         differing = difference(theirs, mine)
         if differing:
@@ -74,7 +58,7 @@ def open_for(config: ConfigDict, workdir: Path) -> None:
                 "take another --workdir, start that run again with its own config, or delete the folder"
             )
     elif jax.process_index() == 0:
-        write_whole(workdir / "config.json", _as_json(config))
+        write_text(workdir / layout.CONFIG, _as_json(config))
 
 
 def read_config(workdir: Path) -> ConfigDict:
@@ -84,7 +68,7 @@ def read_config(workdir: Path) -> ConfigDict:
       WorkdirError: there is none.
     """
     try:
-        return ConfigDict(json.loads((workdir / "config.json").read_text(encoding="utf-8"))).lock()
+        return ConfigDict(json.loads((workdir / layout.CONFIG).read_text(encoding="utf-8"))).lock()
     except (OSError, json.JSONDecodeError) as error:
         raise WorkdirError(f"--workdir={workdir}: no run there: config.json: {error}") from error
 
@@ -104,19 +88,18 @@ def keep_noise(
     Raises:
       WorkdirError: other noise is there, or none where there must be.
     """
-    if not new or (workdir / "noise.npz").exists():
-        noise.check_equals(workdir / "noise.npz")
+    if not new or (workdir / layout.NOISE).exists():
+        noise.check_equals(workdir / layout.NOISE)
     elif write:
-        noise.save(workdir / "noise.npz")
+        noise.save(workdir / layout.NOISE)
     if write:
-        write_whole(
-            workdir / "noise.json", json.dumps({**noise.summary(), "class_names": list(class_names)}) + "\n"
-        )
+        summary = {**noise.summary(), "class_names": list(class_names)}
+        write_json(workdir / layout.NOISE_SUMMARY, summary, indent=None)
 
 
 def read_summary(workdir: Path) -> dict[str, Any] | None:
     """The summary of a finished run; None if it is not finished."""
-    path = workdir / "summary.json"
+    path = workdir / layout.SUMMARY
     return read_json(path) if path.exists() else None
 
 
@@ -127,7 +110,7 @@ def locked(workdir: Path) -> Iterator[None]:
     Raises:
       BusyError: another process is training there.
     """
-    with open(workdir / ".lock", "w", encoding="utf-8") as file:
+    with open(workdir / layout.LOCK, "w", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -137,7 +120,7 @@ def locked(workdir: Path) -> Iterator[None]:
 
 def record_start(workdir: Path, step: int) -> None:
     """Appends to environment.json what this start of the run, from `step`, runs on."""
-    path = workdir / "environment.json"
+    path = workdir / layout.ENVIRONMENT
     starts = read_json(path) if path.exists() else []
     packages = ("grjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow-datasets")
     starts.append(
@@ -154,7 +137,7 @@ def record_start(workdir: Path, step: int) -> None:
             "processes": jax.process_count(),
         }
     )
-    write_whole(path, json.dumps(starts, indent=2) + "\n")
+    write_json(path, starts)
 
 
 def _version(package: str) -> str | None:
@@ -163,18 +146,6 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def read_json(path: Path) -> Any:
-    """The content of a JSON file of a workdir.
-
-    Raises:
-      WorkdirError: it is damaged.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise WorkdirError(f"{path}: is damaged: {error}; delete it and start again") from error
 
 
 def _as_json(config: ConfigDict) -> str:
