@@ -27,7 +27,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from benchmarks.digits import RESULTS, run, spread
 from benchmarks.environment import environment
-from grjax import analysis, data, experiment, noise, steps
+from grjax import analysis, data, devices, experiment, noise
 from grjax import config as config_lib
 from grjax.analysis.audit_run import audit_run
 from grjax.errors import require
@@ -166,9 +166,9 @@ def dynamics(rounds: int, steps_a_round: int = 40) -> dict[str, Any]:
     for collected in (True, False):
         layer = {"loss": {"name": "gradient_rescaling", "lam": 1.0, "beta": 16.0}, "dynamics": collected}
         parts = experiment.create(config_lib.resolve(layer))
-        step = steps.parallelize(parts.train_step(), donate_state=True)
-        batches = list(itertools.islice(parts.train_batches(0), steps_a_round))
-        calls[collected] = [step, steps.replicate(parts.init_state()), device_data(parts), batches]
+        step = devices.parallelize(parts.train_step(), donate_state=True)
+        batches = list(map(devices.spread, itertools.islice(parts.train_batches(0), steps_a_round)))
+        calls[collected] = [step, devices.replicate(parts.init_state()), device_data(parts), batches]
     seconds: dict[bool, list[float]] = {True: [], False: []}
     for number in range(rounds + 1):  # the first compiles
         for collected in (True, False) if number % 2 else (False, True):

@@ -22,8 +22,8 @@ import grjax.config
 from benchmarks.environment import environment
 from benchmarks.train import NETWORKS, made_up
 from grjax import experiment
+from grjax.devices import parallelize, replicate, spread
 from grjax.evaluate import device_data
-from grjax.steps import parallelize, replicate
 from grjax.workdir.checkpoints import Checkpoints
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results"
@@ -54,7 +54,7 @@ def measure(network: str, seconds: float, rounds: int, folder: Path) -> dict[str
                 checkpoints.save(number + 1, state)
                 wait = time.perf_counter() - start
             for _ in range(steps):
-                state, metrics = p_step(state, data, next(batches))
+                state, metrics = p_step(state, data, spread(next(batches)))
                 jax.block_until_ready(metrics)
             taken = time.perf_counter() - start
             checkpoints.wait()

@@ -21,8 +21,8 @@ import numpy as np
 import grjax.config
 from benchmarks.environment import environment
 from grjax import experiment, noise
+from grjax.devices import parallelize, replicate, spread
 from grjax.evaluate import device_data
-from grjax.steps import parallelize, replicate
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results"
 
@@ -58,7 +58,7 @@ def train(layer: dict[str, Any], num_steps: int) -> dict[str, Any]:
     state, data = replicate(parts.init_state()), device_data(parts)
     step, losses = parallelize(parts.train_step(), donate_state=True), []
     for number, batch in enumerate(parts.train_batches(0)):
-        state, metrics = step(state, data, batch)
+        state, metrics = step(state, data, spread(batch))
         losses.append(float(metrics["loss"][0]))
         if number == 0:
             start = time.perf_counter()

@@ -32,8 +32,9 @@ import numpy as np
 from benchmarks.environment import environment
 from grjax import data
 from grjax.data import Dataset, Split, augment, feed
+from grjax.data.feed import Batch, DeviceData
 from grjax.data.sampler import Sampler
-from grjax.steps import Batch, DeviceData, parallelize, replicate
+from grjax.devices import parallelize, replicate, spread
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results"
 BATCH, PADDING = 256, 4
@@ -67,7 +68,7 @@ def of_feed(dataset: Dataset, name: str, workers: int) -> Pipeline:
     sampler = Sampler(len(dataset.splits["train"]), BATCH, seed=0)
     p_prepare = parallelize(prepare)
     for step, batch in enumerate(source.batches("train", sampler.__getitem__, 0, ENDLESS)):
-        yield jax.block_until_ready(p_prepare(np.int32(step), device_data, batch))
+        yield jax.block_until_ready(p_prepare(np.int32(step), device_data, spread(batch)))
 
 
 def of_tensorflow(dataset: Dataset) -> Pipeline:

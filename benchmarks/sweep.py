@@ -26,10 +26,8 @@ import numpy as np
 import grjax.config
 from benchmarks.environment import environment
 from configs.digits_sweep import get_sweep
-from grjax.steps import replicate
-from grjax.sweep import traced
-from grjax.sweep.mapping import Mapping, Spread, Vmapped
-from grjax.sweep.programs import Shared, arrays
+from grjax.sweep.programs import Shared
+from grjax.together import Alone, Spread, Together, Vmapped
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results" / "sweep_speed.json"
@@ -48,13 +46,13 @@ def chunks(models: list[str], sizes: list[int], batch_size: int, rounds: int, st
         with tempfile.TemporaryDirectory() as folder:
             configs = _configs(model, max(sizes), batch_size, Path(folder))
             ways: dict[str, tuple[int, Callable[[], float]]] = {
-                "one by one": (1, _one_by_one(shared, configs, steps))
+                "one by one": (1, _at_once(shared, configs, Alone(), steps))
             }
             for size in sizes:
                 ways[f"vmapped {size}"] = size, _at_once(shared, configs, Vmapped(size), steps)
             if jax.local_device_count() > 1:
-                mapping = Spread()
-                ways["spread"] = mapping.size, _at_once(shared, configs, mapping, steps)
+                spread = Spread()
+                ways["spread"] = spread.size, _at_once(shared, configs, spread, steps)
             for _, run in ways.values():
                 run()  # compiles
             times = [{name: run() / size for name, (size, run) in ways.items()} for _ in range(rounds)]
@@ -94,42 +92,19 @@ def _configs(model: str, count: int, batch_size: int, folder: Path) -> list[Any]
     return [grjax.config.resolve(config.to_dict(), layer) for config in configs]
 
 
-def _one_by_one(shared: Shared, configs: list[Any], steps: int) -> Callable[[], float]:
-    prepared = shared.prepare(configs[0])
-    state, data = replicate(prepared.init_state()), prepared.data()
+def _at_once(shared: Shared, configs: list[Any], together: Together, steps: int) -> Callable[[], float]:
+    """Steps of so many trials as run together; the seconds they take."""
+    runs = [shared.run(config, Path()) for config in configs[: together.size]]
+    programs = shared.programs(configs[0], together)
+    state, inputs = together.join([programs.init_state(run) for run in runs]), programs.inputs(runs)
 
     def run() -> float:
         nonlocal state
-        batches = prepared.experiment.train_batches(0)
+        feeds = [each.experiment.train_batches(0) for each in runs]
         start = time.perf_counter()
         for _ in range(steps):
-            state, metrics = prepared.p_train_step(state, data, next(batches))
-            jax.block_until_ready(metrics)
-        return time.perf_counter() - start
-
-    return run
-
-
-def _at_once(shared: Shared, configs: list[Any], mapping: Mapping, steps: int) -> Callable[[], float]:
-    configs = configs[: mapping.size]
-    experiments = [shared.experiment(config) for config in configs]
-    p_train_step, _ = shared.group(configs[0]).mapped(mapping)
-
-    def stacked(trees: list[Any]) -> Any:
-        return mapping.place(jax.tree.map(lambda *leaves: np.stack(leaves), *trees))
-
-    state = stacked([shared.init_state(*each) for each in zip(configs, experiments, strict=True)])
-    values = stacked([arrays(traced.values(config)) for config in configs])
-    labels = stacked([experiment.noise.labels for experiment in experiments])
-    inputs = values, shared.device_data(experiments[0]).replace(labels=labels)
-
-    def run() -> float:
-        nonlocal state
-        feeds = [experiment.train_batches(0) for experiment in experiments]
-        start = time.perf_counter()
-        for _ in range(steps):
-            batches = mapping.batches([next(feed) for feed in feeds])
-            state, metrics = p_train_step(state, inputs, batches)
+            batches = together.batches([next(feed) for feed in feeds])
+            state, metrics = programs.p_train_step(state, inputs, batches)
             jax.block_until_ready(metrics)
         return time.perf_counter() - start
 

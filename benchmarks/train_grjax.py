@@ -15,8 +15,8 @@ import grjax.config
 from benchmarks.environment import environment
 from benchmarks.rounds import Facts, serve
 from grjax import experiment
+from grjax.devices import parallelize, replicate, spread
 from grjax.evaluate import device_data
-from grjax.steps import parallelize, replicate
 
 
 def seconds(function: Callable[..., Any], *arguments: jax.Array) -> float:
@@ -77,7 +77,7 @@ def contend(spec: Facts) -> None:
     def step() -> None:
         """As the loop of grjax/train.py."""
         nonlocal state
-        state, metrics = p_step(state, data, next(batches))
+        state, metrics = p_step(state, data, spread(next(batches)))
         if one_at_a_time:
             jax.block_until_ready(metrics)
         pending.append(metrics)
@@ -86,7 +86,9 @@ def contend(spec: Facts) -> None:
 
     def at_end() -> Facts:
         stats = jax.local_devices()[0].memory_stats() or {}
-        one = jax.tree.map(lambda leaf: leaf[:, :1], next(batches))  # of a loop, its body would count once
+        one = jax.tree.map(
+            lambda leaf: leaf[:, :1], spread(next(batches))
+        )  # of a loop, its body would count once
         compiled = p_step.lower(state, data, one).compile()
         [cost, *_] = costs if isinstance(costs := compiled.cost_analysis(), list) else [costs]
         return {

@@ -1,12 +1,10 @@
 """Gradient Rescaling as an estimator of scikit-learn."""
 
-import functools
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,11 +14,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from grjax import dynamics
+from grjax import dynamics, methods
 from grjax.analysis import suspects
+from grjax.data.feed import DeviceData
 from grjax.errors import ConfigError
+from grjax.experiment import create_parts
 from grjax.fit import train_on_arrays
-from grjax.steps import DeviceData
+from grjax.methods import Learner
 from grjax.workdir import predictions
 
 _BATCH = 256  # examples at a time in prediction; always so many, so that one program is compiled
@@ -102,9 +102,11 @@ class GRClassifier(ClassifierMixin, BaseEstimator):
         self.audit_ = suspects.find(history, tuple(names), found)
         self.label_issues_ = self.audit_.suspected
         self._shape = images.shape[1:]
-        self._model = trained.experiment.model
-        self._variables = {"params": trained.state.params, "batch_stats": trained.state.batch_stats}
         self._statistics = trained.experiment.dataset.channel_statistics()
+        # What the method is made of again for predictions: its functions themselves cannot be pickled.
+        self._config, self._learner = trained.config, trained.state.learner
+        parts = trained.experiment.parts
+        self._lengths = parts.steps_per_epoch, parts.total_steps
         return self
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:  # noqa: N803
@@ -118,19 +120,27 @@ class GRClassifier(ClassifierMixin, BaseEstimator):
         elif images.ndim == 3:
             images = images[..., None]
         padded = np.concatenate([images, np.repeat(images[-1:], -len(images) % _BATCH, axis=0)])
-        data = DeviceData(None, jnp.zeros(0, jnp.int32), *map(jnp.asarray, self._statistics))
-        probabilities = functools.partial(_probabilities, self._model, self._variables, data)
         batches = padded.astype(np.float32).reshape(-1, _BATCH, *padded.shape[1:])
-        found = [np.asarray(probabilities(batch)) for batch in batches]
+        probabilities = self._probabilities(images.shape[1:])
+        found = [np.asarray(probabilities(self._learner, batch)) for batch in batches]
         return np.concatenate(found)[: len(images)]
+
+    def _probabilities(self, image_shape: tuple[int, ...]) -> Callable[[Learner, np.ndarray], jax.Array]:
+        """The function (learner, images [B, ...]) -> probabilities [B, C], compiled."""
+        steps_per_epoch, total_steps = self._lengths
+        parts, _ = create_parts(
+            self._config,
+            image_shape=image_shape,
+            num_classes=len(self.classes_),
+            steps_per_epoch=steps_per_epoch,
+            total_steps=total_steps,
+        )
+        options = {key: value for key, value in self._config.method.items() if key != "name"}
+        method = methods.create(self._config.method.name, parts, **options)
+        data = DeviceData(None, jnp.zeros(0, jnp.int32), *map(jnp.asarray, self._statistics))
+        return jax.jit(lambda learner, batch: jax.nn.softmax(method.logits(learner, data.standardise(batch))))
 
     def predict(self, X: ArrayLike) -> np.ndarray:  # noqa: N803
         """The most probable classes [N]."""
         check_is_fitted(self)
         return self.classes_[self.predict_proba(X).argmax(1)]
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _probabilities(model: nn.Module, variables: Any, data: DeviceData, batch: jax.Array) -> jax.Array:
-    logits = model.apply(variables, data.standardise(batch), train=False)
-    return jax.nn.softmax(cast(jax.Array, logits))

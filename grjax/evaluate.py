@@ -1,6 +1,7 @@
 """Measuring a state on every split, and `--mode=evaluate`."""
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ from rich.table import Table
 from grjax import config as config_lib
 from grjax import experiment as experiment_lib
 from grjax import metrics
-from grjax.data.feed import Resident, Streaming
+from grjax.data.feed import DeviceData
+from grjax.devices import PyTree, Step, replicate
 from grjax.errors import ConfigError, WorkdirError
 from grjax.experiment import Experiment
 from grjax.metrics import Predictions, Row
-from grjax.steps import DeviceData, TrainState, parallelize, replicate, split_over_devices, spread
+from grjax.together import Alone, Together
 from grjax.workdir import folder as workdir_lib
 from grjax.workdir import layout
 from grjax.workdir.checkpoints import Checkpoints
@@ -27,53 +29,62 @@ from grjax.workdir.files import write_json
 _OVERRIDES = (*workdir_lib.NOT_PART_OF_THE_RUN, "eval_batch_size")
 
 
-def predict(
-    p_eval_step: Callable[..., Any],
-    state: TrainState,
-    data: DeviceData,
-    feed: Resident | Streaming,
-    split: str,
-    labels: np.ndarray,
-    batch_size: int,
-) -> Predictions:
-    """Runs the model over a split, each example once whatever the batch and device count.
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """How runs are evaluated together: a compiled step, and what it takes beside the joined state.
 
-    Args:
-      p_eval_step: a parallelised `make_eval_step`.
-      state: a replicated state.
-      data: the replicated data.
-      feed: of the data set.
-      split: name of the split.
-      labels: annotated labels of the split, int32 [N].
-      batch_size: global; divisible by the number of devices.
+    Attributes:
+      p_eval_step: an evaluation step, compiled by `together`.
+      together: how the runs share a call.
+      inputs: the joined data of the runs.
+      experiments: of the runs, `together.size` of them. They differ at most in their labels.
     """
 
-    def positions(number: int) -> np.ndarray:
-        # The last batch is filled up with repetitions of the last example, which are cut off again.
-        return np.minimum(np.arange(batch_size) + number * batch_size, len(labels) - 1).astype(np.int32)
+    p_eval_step: Step
+    together: Together
+    inputs: PyTree
+    experiments: Sequence[Experiment]
 
-    num_batches = -(-len(labels) // batch_size)
-    records = []
-    for number, examples in enumerate(feed.batches(split, positions, 0, num_batches)):
-        batch = examples, spread(split_over_devices(labels[positions(number)]))
-        # Waits for each batch: virtual devices of a CPU may deadlock over a long queue of collectives.
-        records.append(jax.tree.map(np.asarray, p_eval_step(state, data, batch)))
-    return Predictions(
-        **{key: np.concatenate([record[key] for record in records])[: len(labels)] for key in records[0]}
-    )
+    def predict(self, state: PyTree, split: str) -> list[Predictions]:
+        """What each run predicts for a split, each example once whatever the batch and device count.
 
+        Args:
+          state: the joined state.
+          split: name of the split.
+        """
+        batch_size, feed = self.experiments[0].eval_batch_size, self.experiments[0].feed
+        labels = np.stack([experiment.labels(split) for experiment in self.experiments])
+        number = labels.shape[1]
 
-def measure(
-    p_eval_step: Callable[..., Any], state: TrainState, data: DeviceData, experiment: Experiment
-) -> tuple[Row, dict[str, Predictions]]:
-    """All metrics of a state, and the predictions they come from, by split."""
-    predictions: dict[str, Predictions] = {}
-    for name, split in experiment.dataset.splits.items():
-        labels = experiment.noise.labels if name == "train" else split.labels
-        predictions[name] = predict(
-            p_eval_step, state, data, experiment.feed, name, labels, experiment.eval_batch_size
-        )
-    return measured_row(experiment, predictions), predictions
+        def positions(batch: int) -> np.ndarray:
+            # The last batch is filled up with repetitions of the last example, which are cut off again.
+            return np.minimum(np.arange(batch_size) + batch * batch_size, number - 1).astype(np.int32)
+
+        records = []
+        for batch, images in enumerate(feed.batches(split, positions, 0, -(-number // batch_size))):
+            examples = self.together.examples(images, labels[:, positions(batch)])
+            # Waits for each batch: virtual devices of a CPU may deadlock over a long queue of collectives.
+            records.append(self.together.outputs(self.p_eval_step(state, self.inputs, examples)))
+        whole = {
+            key: np.concatenate([record[key] for record in records], axis=1)[:, :number] for key in records[0]
+        }
+        return [
+            Predictions.of({key: each[run] for key, each in whole.items()})
+            for run in range(self.together.size)
+        ]
+
+    def measure(self, state: PyTree) -> list[tuple[Row, dict[str, Predictions]]]:
+        """All metrics of each run's state, and the predictions they come from, by split.
+
+        Args:
+          state: the joined state.
+        """
+        splits = {name: self.predict(state, name) for name in self.experiments[0].dataset.splits}
+        measured = []
+        for run, experiment in enumerate(self.experiments):
+            predictions = {name: found[run] for name, found in splits.items()}
+            measured.append((measured_row(experiment, predictions), predictions))
+        return measured
 
 
 def measured_row(experiment: Experiment, predictions: Mapping[str, Predictions]) -> Row:
@@ -138,11 +149,13 @@ def evaluate_checkpoint(
             else f"--workdir={workdir}: the run has no checkpoint yet"
         )
     step = steps[-1] if step is None else step
-    state = replicate(checkpoints.restore(step, like=jax.eval_shape(experiment.init_state)))
+    state = experiment.restore(checkpoints, step)
     checkpoints.close()
 
-    p_eval_step = parallelize(experiment.eval_step())
-    row, predictions = measure(p_eval_step, state, device_data(experiment), experiment)
+    alone = Alone()
+    p_eval_step = alone.evaluate(experiment.eval_step())
+    evaluation = Evaluation(p_eval_step, alone, device_data(experiment), [experiment])
+    [(row, predictions)] = evaluation.measure(alone.join([state]))
     result = {"step": step, **row, "noise_sha256": experiment.noise.sha256, "per_class": {}}
     without = {"train": experiment.noise.open_set}  # these images are of no class
     for name, split in experiment.dataset.splits.items():

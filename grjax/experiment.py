@@ -5,31 +5,23 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import flax.linen as nn
 import jax
 import numpy as np
-import optax
 from jax.typing import ArrayLike
 from ml_collections import ConfigDict
 
 from grjax import config as config_lib
-from grjax import data, losses, models, noise, optimizers
+from grjax import data, first_edition, losses, methods, models, noise, optimizers
 from grjax.corruption import corrupted_data
 from grjax.data import augment, feed, mixing
-from grjax.data.feed import Resident, Streaming
-from grjax.data.sampler import Sampler
-from grjax.errors import ConfigError
+from grjax.data.feed import Batch, Feed
+from grjax.data.sampler import GroupSampler, Sampler
+from grjax.devices import AXIS, PyTree
+from grjax.errors import ConfigError, WorkdirError
+from grjax.methods import Method, Parts
 from grjax.models import import_torch
-from grjax.steps import (
-    AXIS,
-    Batch,
-    EvalStep,
-    TrainState,
-    TrainStep,
-    make_eval_step,
-    make_init,
-    make_train_step,
-)
+from grjax.steps import EvalStep, TrainState, TrainStep, make_eval_step, make_init, make_train_step
+from grjax.workdir.checkpoints import Checkpoints
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,34 +30,46 @@ class Experiment:
 
     dataset: data.Dataset
     noise: noise.NoisyLabels  # of the training split
-    model: nn.Module
-    pretrain: Callable[[Any], Any]  # fresh variables of the model -> those to begin with
-    loss: losses.TrainingLoss
+    method_name: str
+    method_options: Mapping[str, Any]
+    parts: Parts  # what the method works with: model, loss, optimiser, ...
     schedule: optimizers.Schedule  # step -> factor of the learning rate
     learning_rate: float
-    optimizer: optax.GradientTransformation
-    augmentation: augment.BatchAugmentation
-    mixing: mixing.Mixing | None
-    views: int  # of each example in a batch
-    image_shape: tuple[int, ...]  # that the model sees: (height, width, channels)
     sampler: Sampler
-    feed: Resident | Streaming
+    feed: Feed
     batch_size: int
     eval_batch_size: int
     init_seed: int
-    order_seed: int
     total_steps: int
     eval_every: int
     checkpoint_every: int
     steps_per_call: int
     dynamics: bool  # whether training dynamics are collected
 
-    def train_batches(self, step: int) -> Iterator[Batch]:
-        """The batches of the calls from `step` to the end of the run, of `steps_per_call` steps each."""
+    def labels(self, split: str) -> np.ndarray:
+        """The given labels of a split, of train the noisy ones: int32 [N]."""
+        return self.noise.labels if split == "train" else self.dataset.splits[split].labels
 
+    def train_batches(self, step: int, groups: Mapping[str, np.ndarray] | None = None) -> Iterator[PyTree]:
+        """The batches of the calls from `step` to the end of the run, of `steps_per_call` steps each.
+
+        Args:
+          step: the first.
+          groups: positions of the examples of each group, where the method has groups: a dict of one batch
+            for each of them is given. None: one batch of all examples.
+        """
+        if groups is None:
+            return self._batches_of(self.sampler, step)
+        feeds = {
+            name: self._batches_of(self.sampler.within(positions, number), step)
+            for number, (name, positions) in enumerate(sorted(groups.items()))
+        }
+        return (dict(zip(feeds, batches, strict=True)) for batches in zip(*feeds.values(), strict=True))
+
+    def _batches_of(self, sampler: Sampler | GroupSampler, step: int) -> Iterator[Batch]:
         def positions(call: int) -> np.ndarray:
             first = call * self.steps_per_call
-            return np.stack([self.sampler[first + k] for k in range(self.steps_per_call)])
+            return np.stack([sampler[first + k] for k in range(self.steps_per_call)])
 
         calls = step // self.steps_per_call, self.total_steps // self.steps_per_call
         return self.feed.batches("train", positions, *calls, training=True)
@@ -74,43 +78,46 @@ class Experiment:
         """The learning rate with which the step after `step` is taken."""
         return self.learning_rate * float(self.schedule(step))
 
+    def method(self) -> Method:
+        """The method, with this experiment's parts."""
+        return methods.create(self.method_name, self.parts, **self.method_options)
+
+    def restore(self, checkpoints: Checkpoints, step: int) -> TrainState:
+        """The state of a checkpoint, as NumPy arrays; also of one that grjax 0.1 saved.
+
+        Raises:
+          WorkdirError: the checkpoint is damaged, or of another structure.
+        """
+        like = jax.eval_shape(self.init_state)
+        try:
+            return checkpoints.restore(step, like)
+        except WorkdirError:
+            if self.method_name != "single":
+                raise
+            return first_edition.restore(checkpoints, step, like)
+
     def init_state(self) -> TrainState:
         """The state before the first step."""
         return self.init()(self.init_seed, self.noise.labels)
 
-    def init(self) -> Callable[[ArrayLike, np.ndarray], TrainState]:
+    def init(self) -> Callable[[ArrayLike, ArrayLike], TrainState]:
         """The function (seed, noisy labels [N]) -> state before the first step."""
-        return make_init(
-            self.model,
-            self.loss,
-            self.optimizer,
-            self.image_shape,
-            self.dataset.num_classes,
-            self.pretrain,
-            self.dynamics,
-        )
+        return make_init(self.method(), with_dynamics=self.dynamics)
 
     def train_step(self) -> TrainStep:
         """The train step of one device."""
-        return make_train_step(
-            self.model,
-            self.loss,
-            self.optimizer,
-            self.augmentation,
-            self.mixing,
-            self.views,
-            self.order_seed,
-        )
+        return make_train_step(self.method())
 
     def eval_step(self) -> EvalStep:
         """The evaluation step of one device."""
-        cropped = self.image_shape != self.dataset.splits["train"].images.shape[1:]
-        return make_eval_step(self.model, self.loss, self.image_shape[0] if cropped else None)
+        cropped = self.parts.image_shape != self.dataset.splits["train"].images.shape[1:]
+        return make_eval_step(self.method(), self.parts.image_shape[0] if cropped else None)
 
 
 # Options that the library passes itself, which a config therefore cannot set.
 _SUPPLIED = {
     "loss": ("axis_name",),
+    "method": ("parts",),
     "model": ("num_classes", "axis_name", "parent"),
     "optimizer": ("schedule",),
     "schedule": ("total_steps",),
@@ -144,6 +151,7 @@ def check(config: ConfigDict, *, training: bool = True) -> None:
     create_loss(config.loss, steps_per_epoch=10**6, total_steps=10**12)
     optimizers.create(**config.optimizer, schedule=lambda step: 1.0)
     noise.create(**config.noise)
+    methods.check(**config.method)
     _check_views(config, mixing.create(config.data.mixing))
 
 
@@ -166,12 +174,6 @@ def create(
       ConfigError: see the parts.
     """
     check(config, training=training)  # an error in names and options need not wait for the data
-    chosen = tuple(config.data.augmentation)
-    augmentation = augment.create(augment.defaults(config.data.name) if chosen == ("default",) else chosen)
-    mix = mixing.create(config.data.mixing)
-    pretrain = import_torch.loader(**{key: config.model[key] for key in _WEIGHTS if key in config.model})
-    model_options = {key: value for key, value in config.model.items() if key not in _WEIGHTS}
-
     dataset, noisy = corrupted_data(config, dataset)
     train = dataset.splits["train"]
     if config.data.augmentation and train.images.dtype != np.uint8:
@@ -187,25 +189,21 @@ def create(
     total_steps = config_lib.steps(config, "train", per_epoch)
     eval_every = config_lib.steps(config, "eval_every", per_epoch)
     checkpoint_every = config_lib.steps(config, "checkpoint_every", per_epoch)
-    schedule = optimizers.create_schedule(
-        config.schedule.name,
+    parts, schedule = create_parts(
+        config,
+        image_shape=train.images.shape[1:],
+        num_classes=dataset.num_classes,
+        steps_per_epoch=per_epoch,
         total_steps=total_steps,
-        **config_lib.options_in_steps(config.schedule, per_epoch, "schedule."),
     )
-    optimizer = optimizers.create(**config.optimizer, schedule=schedule)
     experiment = Experiment(
         dataset=dataset,
         noise=noisy,
-        model=models.create(**model_options, num_classes=dataset.num_classes, axis_name=AXIS),
-        pretrain=pretrain,
-        loss=create_loss(config.loss, per_epoch, total_steps, axis_name=AXIS),
+        method_name=config.method.name,
+        method_options={key: value for key, value in config.method.items() if key != "name"},
+        parts=parts,
         schedule=schedule,
         learning_rate=config.optimizer.learning_rate,
-        optimizer=optimizer,
-        augmentation=augmentation,
-        mixing=mix,
-        views=config.data.views,
-        image_shape=_shape_after(augmentation, train.images.shape[1:]),
         sampler=sampler,
         feed=feed.create(
             config.data.feed,
@@ -216,7 +214,6 @@ def create(
         batch_size=config.batch_size,
         eval_batch_size=config.eval_batch_size,
         init_seed=config.init_seed,
-        order_seed=config.order_seed,
         total_steps=total_steps,
         eval_every=eval_every,
         checkpoint_every=checkpoint_every,
@@ -225,9 +222,58 @@ def create(
         ),
         dynamics=config.dynamics,
     )
+    method = experiment.method()  # which finds what is wrong with its options
+    if method.begin_epoch is not None:  # a call of several steps ends where an epoch ends
+        whole = math.gcd(experiment.steps_per_call, per_epoch)
+        experiment = dataclasses.replace(experiment, steps_per_call=whole)
     if check_shapes:
         _check_shapes(experiment, create_loss(config.loss, per_epoch, total_steps))
     return experiment
+
+
+def create_parts(
+    config: ConfigDict,
+    *,
+    image_shape: tuple[int, ...],
+    num_classes: int,
+    steps_per_epoch: int,
+    total_steps: int,
+) -> tuple[Parts, optimizers.Schedule]:
+    """What the config's method works with, and the schedule of the learning rate in its optimiser.
+
+    Args:
+      config: from `grjax.config.resolve`.
+      image_shape: of the images in the data set, (height, width, channels).
+      num_classes: C.
+      steps_per_epoch: of the run.
+      total_steps: of the run.
+
+    Raises:
+      ConfigError: see the parts.
+    """
+    chosen = tuple(config.data.augmentation)
+    augmentation = augment.create(augment.defaults(config.data.name) if chosen == ("default",) else chosen)
+    model_options = {key: value for key, value in config.model.items() if key not in _WEIGHTS}
+    schedule = optimizers.create_schedule(
+        config.schedule.name,
+        total_steps=total_steps,
+        **config_lib.options_in_steps(config.schedule, steps_per_epoch, "schedule."),
+    )
+    parts = Parts(
+        model=models.create(**model_options, num_classes=num_classes, axis_name=AXIS),
+        loss=create_loss(config.loss, steps_per_epoch, total_steps, axis_name=AXIS),
+        optimizer=optimizers.create(**config.optimizer, schedule=schedule),
+        augment=augmentation,
+        mix=mixing.create(config.data.mixing),
+        views=config.data.views,
+        image_shape=_shape_after(augmentation, image_shape),
+        num_classes=num_classes,
+        pretrain=import_torch.loader(**{key: config.model[key] for key in _WEIGHTS if key in config.model}),
+        seed=config.order_seed,
+        steps_per_epoch=steps_per_epoch,
+        total_steps=total_steps,
+    )
+    return parts, schedule
 
 
 def _check_shapes(experiment: Experiment, loss: losses.TrainingLoss) -> None:

@@ -8,15 +8,17 @@ from typing import Any
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 from numpy.typing import ArrayLike
 
 from grjax import config as config_lib
+from grjax import experiment as experiment_lib
 from grjax.data import from_arrays
 from grjax.errors import ConfigError, WorkdirError
 from grjax.experiment import Experiment
 from grjax.progress import Display
 from grjax.steps import TrainState
-from grjax.train import prepare, train_and_evaluate
+from grjax.train import train_and_evaluate
 from grjax.workdir import layout
 from grjax.workdir.checkpoints import Checkpoints
 from grjax.workdir.files import write_npz
@@ -24,8 +26,9 @@ from grjax.workdir.files import write_npz
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """A finished run on arrays: its parts, and its last state as NumPy arrays."""
+    """A finished run on arrays: its config, its parts, and its last state as NumPy arrays."""
 
+    config: ConfigDict
     experiment: Experiment
     state: TrainState
 
@@ -150,10 +153,9 @@ def train_on_arrays(
     arrays = {"images": given[trained], "labels": numbers[trained], "ids": trained}
     test = {"test_images": given[tested], "test_labels": numbers[tested], "test_ids": tested}
     write_npz(path, {**arrays, **test, "class_names": np.array(dataset.class_names)})
-    prepared = prepare(run_config)
-    train_and_evaluate(run_config, workdir, prepared=prepared, display=Display(quiet=True))
-    experiment = prepared.experiment
+    experiment = experiment_lib.create(run_config)
+    train_and_evaluate(run_config, workdir, experiment=experiment, display=Display(quiet=True))
     checkpoints = Checkpoints(workdir / layout.CHECKPOINTS, run_config.keep_checkpoints)
-    state = checkpoints.restore(checkpoints.steps()[-1], like=jax.eval_shape(experiment.init_state))
+    state = experiment.restore(checkpoints, checkpoints.steps()[-1])
     checkpoints.close()
-    return Trained(experiment, state)
+    return Trained(run_config, experiment, state)

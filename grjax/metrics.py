@@ -6,7 +6,7 @@ here in float64, so the numbers do not depend on batch size or device count.
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,12 +23,24 @@ class Predictions:
     Attributes:
       classes: predicted classes, int32 [N].
       p: softmax probability of the annotated label, float32 [N].
-      losses: the configured loss on the annotated label, float32 [N].
+      losses: the loss that the method minimises, on the annotated label, float32 [N].
+      more: other records of the method, [N] each, by name.
     """
 
     classes: np.ndarray
     p: np.ndarray
     losses: np.ndarray
+    more: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def of(cls, records: Mapping[str, np.ndarray]) -> "Predictions":
+        """From the records of an evaluation step, [N] each."""
+        own = {key: records[key] for key in ("classes", "p", "losses")}
+        return cls(**own, more={key: value for key, value in records.items() if key not in own})
+
+    def records(self) -> dict[str, np.ndarray]:
+        """The records they were made of."""
+        return {"classes": self.classes, "p": self.p, "losses": self.losses, **self.more}
 
 
 def clean_metrics(split: str, predictions: Predictions, labels: np.ndarray) -> Row:

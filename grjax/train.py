@@ -1,59 +1,93 @@
-"""Training: the loop. Read this after `run.py`; `grjax/steps.py` is what it calls on the devices."""
+"""Training: the loop. Read this after `run.py`; `grjax/methods/single.py` is what it does on the devices."""
 
 import contextlib
 import dataclasses
 import json
-import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
 from grjax import dynamics
 from grjax import experiment as experiment_lib
+from grjax.devices import PyTree, Step
 from grjax.errors import NonFiniteError, PreemptedError, WorkdirError
-from grjax.evaluate import device_data, measure
+from grjax.evaluate import Evaluation, device_data
 from grjax.experiment import Experiment
-from grjax.metrics import Row
+from grjax.methods import Method
+from grjax.metrics import Predictions, Row
 from grjax.profile import Profiler
 from grjax.progress import Display
-from grjax.steps import PyTree, TrainState, parallelize, replicate
+from grjax.steps import TrainState
 from grjax.stopwatch import Stopwatch
+from grjax.summary import make_row, make_summary
+from grjax.together import Alone, Together, all_finite
 from grjax.workdir import files, layout, predictions
 from grjax.workdir import folder as workdir_lib
 from grjax.workdir.checkpoints import Checkpoints, StopRequest, watch_sigterm
 from grjax.workdir.metrics_file import MetricsFile
 
+Outcome = dict[str, Any] | Exception  # a run's summary, or what ended it
+
+
+class Run:
+    """A run on its way: its config and folder, and what the loop knows of it.
+
+    Attributes:
+      config: from `grjax.config.resolve`.
+      workdir: the run's folder; `grjax.workdir.layout` says what is written there.
+      experiment: of the config.
+      on_row: called with each new row of metrics.jsonl; what it raises ends the run.
+      outcome: the summary of a finished run, or what ended it; None: it goes on.
+    """
+
+    checkpoints: Checkpoints
+    metrics_file: MetricsFile
+    stopwatch: Stopwatch
+
+    def __init__(
+        self,
+        config: ConfigDict,
+        workdir: Path,
+        experiment: Experiment,
+        on_row: Callable[[Row], None] | None = None,
+    ):
+        self.config, self.workdir, self.experiment, self.on_row = config, workdir, experiment, on_row
+        self.outcome: Outcome | None = None
+
 
 @dataclasses.dataclass(frozen=True)
-class Prepared:
-    """An experiment with the programs that run it; trials of a sweep share theirs, `grjax.sweep.programs`."""
+class Programs:
+    """What takes runs through their steps; trials of a sweep share theirs, see `grjax.sweep.programs`.
 
-    experiment: Experiment
-    init_state: Callable[[], TrainState]
-    data: Callable[[], PyTree]  # what both steps take beside the state and a batch, on the devices
-    p_train_step: Callable[..., Any]
-    p_eval_step: Callable[..., Any]
-
-
-def prepare(config: ConfigDict) -> Prepared:
-    """The experiment of a config, with programs of its own.
-
-    Raises:
-      ConfigError: the config asks for something impossible.
+    Attributes:
+      together: how many runs go through one call, and how.
+      init_state: (run) -> its state before the first step.
+      inputs: (runs, `together.size` of them) -> what both steps take beside the state and a batch.
+      p_train_step: compiled by `together`.
+      p_eval_step: likewise.
     """
-    experiment = experiment_lib.create(config)
-    return Prepared(
-        experiment,
-        experiment.init_state,
-        lambda: device_data(experiment),
-        parallelize(experiment.train_step(), donate_state=True),
-        parallelize(experiment.eval_step()),
+
+    together: Together
+    init_state: Callable[[Run], TrainState]
+    inputs: Callable[[Sequence[Run]], PyTree]
+    p_train_step: Step
+    p_eval_step: Step
+
+
+def programs_of(experiment: Experiment) -> Programs:
+    """The programs of an experiment that runs alone."""
+    alone = Alone()
+    return Programs(
+        alone,
+        lambda run: run.experiment.init_state(),
+        lambda runs: device_data(runs[0].experiment),
+        alone.train(experiment.train_step()),
+        alone.evaluate(experiment.eval_step()),
     )
 
 
@@ -62,7 +96,7 @@ def train_and_evaluate(
     workdir: Path,
     start_time: float | None = None,
     *,
-    prepared: Prepared | None = None,
+    experiment: Experiment | None = None,
     display: Display | None = None,
     on_row: Callable[[Row], None] | None = None,
 ) -> dict[str, Any]:
@@ -75,7 +109,7 @@ def train_and_evaluate(
       config: from `grjax.config.resolve`.
       workdir: the run's folder; `grjax.workdir.layout` says what is written there.
       start_time: `time.monotonic()` when the process began, for the times in the summary; None: now.
-      prepared: of this config; None: it is prepared here.
+      experiment: of this config; None: it is created here.
       display: what a person sees; None: a line for each evaluation.
       on_row: called with each new row of metrics.jsonl; what it raises ends the run.
 
@@ -89,74 +123,105 @@ def train_and_evaluate(
       PreemptedError: SIGTERM came; the state is saved.
     """
     start_time = time.monotonic() if start_time is None else start_time
-    prepared = prepared or prepare(config)
-    experiment = prepared.experiment
-    leader = jax.process_index() == 0
+    experiment = experiment or experiment_lib.create(config)
+    run = Run(config, workdir, experiment, on_row)
+    display = display or Display(quiet=jax.process_index() != 0)
+    [outcome] = train_together([run], programs_of(experiment), display, start_time)
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+def train_together(
+    runs: Sequence[Run], programs: Programs, display: Display, start_time: float | None = None
+) -> list[Outcome]:
+    """Trains runs in step, or goes on with them where they were stopped.
+
+    Each leaves in its folder what a run of its own leaves there; its times are those of all. Runs that were
+    stopped at different steps go on at the earliest of them, which changes no result.
+
+    Args:
+      runs: at most `programs.together.size`; they differ in nothing that the programs do not take as inputs.
+      programs: of the runs.
+      display: what a person sees.
+      start_time: see `train_and_evaluate`.
+
+    Returns:
+      For each run its summary, or the error that ended it; the others went on.
+
+    Raises:
+      ConfigError, WorkdirError: as `train_and_evaluate`, about any of the runs.
+      BusyError: another process is training in one of the folders.
+      PreemptedError: SIGTERM came; all are saved.
+    """
+    start_time = time.monotonic() if start_time is None else start_time
+    leader, first = jax.process_index() == 0, runs[0]
     profiler = Profiler(
-        config.profile, workdir / layout.PROFILE, total_steps=experiment.total_steps, write=leader
+        first.config.profile,
+        first.workdir / layout.PROFILE,
+        total_steps=first.experiment.total_steps,
+        write=leader,
     )
-    workdir_lib.open_for(config, workdir)
-    display = display or Display(quiet=not leader)
-    summary = workdir_lib.read_summary(workdir)
-    if summary is not None:
-        experiment.noise.check_equals(workdir / layout.NOISE)
-        display.say(f"{workdir}: the run is finished, at step {summary['num_steps']}; nothing to do")
-        return summary
-    lock = workdir_lib.locked(workdir) if leader else contextlib.nullcontext()
-    with (
-        lock,
-        watch_sigterm() as stop_request,
-        contextlib.closing(Checkpoints(workdir / layout.CHECKPOINTS, config.keep_checkpoints)) as checkpoints,
-    ):
-        summary = _run(
-            config, workdir, prepared, checkpoints, display, stop_request, profiler, start_time, on_row
-        )
-    display.say(json.dumps(summary, indent=2))
-    return summary
+    for run in runs:
+        workdir_lib.open_for(run.config, run.workdir)
+        run.outcome = workdir_lib.read_summary(run.workdir)
+        if run.outcome is not None:
+            run.experiment.noise.check_equals(run.workdir / layout.NOISE)
+            at = run.outcome["num_steps"]
+            display.say(f"{run.workdir}: the run is finished, at step {at}; nothing to do")
+    going = [run for run in runs if run.outcome is None]
+    if going:
+        with contextlib.ExitStack() as stack:
+            for run in going:
+                if leader:
+                    stack.enter_context(workdir_lib.locked(run.workdir))
+                run.checkpoints = Checkpoints(run.workdir / layout.CHECKPOINTS, run.config.keep_checkpoints)
+                stack.callback(run.checkpoints.close)
+            stop_request = stack.enter_context(watch_sigterm())
+            _loop(going, programs, display, profiler, stop_request, start_time)
+    return [run.outcome for run in runs if run.outcome is not None]
 
 
-def _run(
-    config: ConfigDict,
-    workdir: Path,
-    prepared: Prepared,
-    checkpoints: Checkpoints,
+def _loop(
+    runs: list[Run],
+    programs: Programs,
     display: Display,
-    stop_request: StopRequest,
     profiler: Profiler,
+    stop_request: StopRequest,
     start_time: float,
-    on_row: Callable[[Row], None] | None,
-) -> dict[str, Any]:
-    """Restores, trains to the end or until asked to stop, and returns the summary."""
-    leader, experiment = jax.process_index() == 0, prepared.experiment
+) -> None:
+    """Restores, trains to the end or until asked to stop, and gives every run its outcome."""
+    together, experiment = programs.together, runs[0].experiment
+    method, leader = experiment.method(), jax.process_index() == 0
     # The latest checkpoint is the run; without one it begins at step 0.
-    state = prepared.init_state()
-    step, state = checkpoints.restore_latest(like=state) or (0, state)
-    workdir_lib.keep_noise(
-        experiment.noise, experiment.dataset.class_names, workdir, new=step == 0, write=leader
-    )
-    metrics_file = MetricsFile(workdir, step, tensorboard=config.tensorboard, write=leader)
-    if step > 0 and not metrics_file.rows:
-        raise WorkdirError(f"{workdir}: the run is at step {step}, but its metrics.jsonl is gone")
-    stopwatch = Stopwatch(start_time, earlier=metrics_file.rows[-1]["seconds"] if metrics_file.rows else 0)
-    if leader:
-        predictions.forget_after(workdir, step)
-        workdir_lib.record_start(workdir, step)
-    display.say(_description(experiment, workdir, step))
-
-    state, data = replicate(state), prepared.data()
-    batches = experiment.train_batches(step)
+    step, states = _restore(runs, programs)
+    for run in runs:
+        _open(run, step, start_time)
+        display.say(_description(run, step))
+    # Runs that are fewer than a call takes are filled up with copies of the last.
+    filled = runs + runs[-1:] * (together.size - len(runs))
+    state = together.join(states + states[-1:] * (together.size - len(runs)))
+    inputs = programs.inputs(filled)
+    experiments = [run.experiment for run in filled]
+    evaluation = Evaluation(programs.p_eval_step, together, inputs, experiments)
+    batches = _batches(experiments, together, state, step)
 
     # The order within the loop is fixed:
-    #   evaluate if due -> save if due -> stop if asked -> batch -> step -> look at the step before.
-    # A checkpoint thus always comes after the row of its step, and a resumed run repeats neither. The host
-    # looks at the metrics of a call only after it has dispatched the next: the devices never wait for it.
+    #   evaluate if due -> save if due -> stop if asked -> begin the epoch if due -> batch -> step
+    #   -> look at the step before.
+    # A checkpoint thus always comes after the row of its step, and a resumed run repeats neither; it begins
+    # the epoch again, from the same state. The host looks at the metrics of a call only after it has
+    # dispatched the next: the devices never wait for it.
     pending: StepMetrics | None = None
     # Virtual devices of a CPU may deadlock over several programs with collectives at a time.
     one_at_a_time = jax.default_backend() == "cpu" and jax.device_count() > 1
+    stopwatch = runs[0].stopwatch
 
     def look_at(call: StepMetrics) -> None:
-        loss = _check_losses(call, experiment, checkpoints)
-        display.step(call.end, loss, stopwatch.live_rate(call.end) * experiment.batch_size)
+        losses = together.outputs(call.values["loss"])
+        _check_losses(runs, call.end, losses)
+        rate = stopwatch.live_rate(call.end) * experiment.batch_size * len(runs)
+        display.step(call.end, float(losses[: len(runs), -1].mean()), rate)
 
     with display.live(experiment.total_steps, step), profiler.closing():
         while True:
@@ -164,151 +229,184 @@ def _run(
             stop = stop_request.at(step)
             evaluate_due = done or step % experiment.eval_every == 0
             save_due = done or stop or (step > 0 and step % experiment.checkpoint_every == 0)
-            if evaluate_due or save_due:
+            epoch, into_epoch = divmod(step, experiment.sampler.steps_per_epoch)
+            epoch_due = not done and method.begin_epoch is not None and into_epoch == 0
+            if evaluate_due or save_due or epoch_due:
                 if pending is not None:
                     look_at(pending)
                     pending = None
-                stopwatch.pause(step)
-                _check_state(step, state, experiment, checkpoints)
-            if evaluate_due and not metrics_file.has(step):
-                measured, predicted = measure(prepared.p_eval_step, state, data, experiment)
-                if leader and config.keep_predictions:  # before the row, which says that all is there
-                    predictions.keep(workdir, step, predicted, experiment.dataset)
-                metrics_file.write(make_row(step, measured, experiment, stopwatch))
-                display.row(metrics_file.rows[-1])
-                if on_row is not None:
-                    on_row(metrics_file.rows[-1])
-            if save_due and step not in checkpoints.steps():
-                checkpoints.save(step, state)
-            if done or stop:
+                for run in runs:
+                    run.stopwatch.pause(step)
+                _check_states(runs, step, together.each(all_finite)(state))
+            going = [run for run in runs if run.outcome is None]
+            if evaluate_due and not all(run.metrics_file.has(step) for run in going):
+                for run, (measured, predicted) in zip(filled, evaluation.measure(state), strict=True):
+                    if run.outcome is None and not run.metrics_file.has(step):
+                        _keep_row(run, step, measured, predicted, display)
+            if save_due:
+                for run, its_state in zip(filled, together.separate(state), strict=True):
+                    if run.outcome is None and step not in run.checkpoints.steps():
+                        run.checkpoints.save(step, its_state)
+            if done or stop or all(run.outcome is not None for run in runs):
                 break
+            if epoch_due:
+                state = _begin_epoch(method, epoch, state, evaluation)
+                batches = _batches(experiments, together, state, step)
 
             if profiler.due(step, step + experiment.steps_per_call):
                 jax.block_until_ready(state)
-                stopwatch.pause(step)
+                for run in runs:
+                    run.stopwatch.pause(step)
                 profiler.switch()
-            stopwatch.run(step)
+            for run in runs:
+                run.stopwatch.run(step)
             with jax.profiler.StepTraceAnnotation("train", step_num=step):
-                state, step_metrics = prepared.p_train_step(state, data, next(batches))
+                state, step_metrics = programs.p_train_step(state, inputs, next(batches))
             step += experiment.steps_per_call
-            if stopwatch.seconds_to_first_step is None or one_at_a_time:
+            compiled = stopwatch.seconds_to_first_step is None
+            if compiled or one_at_a_time:
                 jax.block_until_ready(step_metrics)
-            if stopwatch.seconds_to_first_step is None:
-                stopwatch.first_step_done(step)
+            if compiled:
+                for run in runs:
+                    run.stopwatch.first_step_done(step)
             if pending is not None:
                 look_at(pending)
             pending = StepMetrics(step, step_metrics)
-    checkpoints.wait()
-    if not done:
-        raise PreemptedError(f"SIGTERM: saved at step {step} in {workdir}; start the same command to go on")
-    summary = make_summary(metrics_file.rows, experiment, stopwatch)
+    for run in runs:
+        run.checkpoints.wait()
+    going = [run for run in runs if run.outcome is None]
+    if going and not done:
+        where = ", ".join(str(run.workdir) for run in going)
+        raise PreemptedError(f"SIGTERM: saved at step {step} in {where}; start the same command to go on")
+    for run, its_state in zip(filled, together.separate(state), strict=True):
+        if run.outcome is None:
+            run.outcome = make_summary(run.metrics_file.rows, run.experiment, run.stopwatch)
+            if leader:
+                dynamics.save(run.workdir, its_state.dynamics, run.experiment.noise.ids)
+                files.write_json(run.workdir / layout.SUMMARY, run.outcome)
+            display.say(json.dumps(run.outcome, indent=2))
+
+
+def _restore(runs: Sequence[Run], programs: Programs) -> tuple[int, list[TrainState]]:
+    """The newest step of which every run has a whole checkpoint, and the states there."""
+    fresh = [programs.init_state(run) for run in runs]
+    newest: int | None = None
+    while True:
+        found = [
+            run.checkpoints.restore_latest(like=state, until=newest) or (0, state)
+            for run, state in zip(runs, fresh, strict=True)
+        ]
+        steps = [step for step, _ in found]
+        if len(set(steps)) == 1:
+            return steps[0], [state for _, state in found]
+        newest = min(steps)
+
+
+def _open(run: Run, step: int, start_time: float) -> None:
+    """Gets the folder of a run ready to be written to from `step` on."""
+    leader, dataset = jax.process_index() == 0, run.experiment.dataset
+    new = step == 0
+    workdir_lib.keep_noise(run.experiment.noise, dataset.class_names, run.workdir, new=new, write=leader)
+    run.metrics_file = MetricsFile(run.workdir, step, tensorboard=run.config.tensorboard, write=leader)
+    rows = run.metrics_file.rows
+    if step > 0 and not rows:
+        raise WorkdirError(f"{run.workdir}: the run is at step {step}, but its metrics.jsonl is gone")
+    run.stopwatch = Stopwatch(start_time, earlier=rows[-1]["seconds"] if rows else 0)
     if leader:
-        dynamics.save(workdir, state.dynamics, experiment.noise.ids)
-        files.write_json(workdir / layout.SUMMARY, summary)
-    return summary
+        predictions.forget_after(run.workdir, step)
+        workdir_lib.record_start(run.workdir, step)
+
+
+def _batches(
+    experiments: Sequence[Experiment], together: Together, state: PyTree, step: int
+) -> Iterator[PyTree]:
+    """The batches of the calls from `step` on, of all runs, on the devices."""
+    groups = experiments[0].method().groups
+    if groups is None:
+        each: list[Any] = [None] * len(experiments)
+    else:
+        each = [groups(its_state.learner) for its_state in together.separate(state)]
+    feeds = [
+        experiment.train_batches(step, its_groups)
+        for experiment, its_groups in zip(experiments, each, strict=True)
+    ]
+    return map(together.batches, zip(*feeds, strict=True))
+
+
+def _begin_epoch(method: Method, epoch: int, state: PyTree, evaluation: Evaluation) -> PyTree:
+    """The state after `Method.begin_epoch`, which sees records of the training split."""
+    assert method.begin_epoch is not None
+    after = []
+    for its_state, records in zip(
+        evaluation.together.separate(state), evaluation.predict(state, "train"), strict=True
+    ):
+        learner = jax.tree.map(np.asarray, its_state.learner)
+        after.append(its_state.replace(learner=method.begin_epoch(learner, records.records(), epoch)))
+    return evaluation.together.join(after)
+
+
+def _keep_row(
+    run: Run, step: int, measured: Row, predicted: Mapping[str, Predictions], display: Display
+) -> None:
+    """Writes what an evaluation of a run found."""
+    if (
+        jax.process_index() == 0 and run.config.keep_predictions
+    ):  # before the row, which says that all is there
+        predictions.keep(run.workdir, step, predicted, run.experiment.dataset)
+    row = make_row(step, measured, run.experiment, run.stopwatch)
+    run.metrics_file.write(row)
+    display.row(row)
+    if run.on_row is not None:
+        try:
+            run.on_row(row)
+        except Exception as error:  # of one run: the others go on
+            run.outcome = error
 
 
 class StepMetrics(NamedTuple):
-    """The metrics of a call of K steps, [K] each, which has led to step `end`; perhaps not computed yet."""
+    """The metrics of a call of K steps, which has led to step `end`; perhaps not computed yet."""
 
     end: int
     values: dict[str, jax.Array]
 
 
-def _check_losses(call: StepMetrics, experiment: Experiment, checkpoints: Checkpoints) -> float:
-    """Waits for the losses of a call and returns the last; raises `NonFiniteError` if one is not finite."""
-    losses = np.asarray(call.values["loss"])
-    bad = np.flatnonzero(~np.isfinite(losses))
-    if bad.size:
-        step = call.end - len(losses) + int(bad[0])
-        what = f"the loss is {losses[bad[0]]} at step {step}"
-        raise non_finite(what, step, experiment, checkpoints)
-    return float(losses[-1])
+def _check_losses(runs: Sequence[Run], end: int, losses: np.ndarray) -> None:
+    """Ends the runs with a loss that is not finite, of [runs, K] in the steps that led to `end`."""
+    for run, values in zip(runs, losses, strict=False):
+        bad = np.flatnonzero(~np.isfinite(values))
+        if bad.size and run.outcome is None:
+            step = end - len(values) + int(bad[0])
+            run.outcome = _non_finite(run, f"the loss is {values[bad[0]]} at step {step}", step)
 
 
-def _check_state(step: int, state: TrainState, experiment: Experiment, checkpoints: Checkpoints) -> None:
-    """Raises `NonFiniteError` rather than measure a poisoned state, or save it as the latest checkpoint."""
-    if not all_finite(state):
-        what = f"the parameters are not finite after {step} steps"
-        raise non_finite(what, max(step - 1, 0), experiment, checkpoints)
+def _check_states(runs: Sequence[Run], step: int, finite: jax.Array) -> None:
+    """Ends runs rather than measure a poisoned state, or save it as the latest checkpoint."""
+    for run, is_finite in zip(runs, np.asarray(finite), strict=False):
+        if not is_finite and run.outcome is None:
+            what = f"the parameters are not finite after {step} steps"
+            run.outcome = _non_finite(run, what, max(step - 1, 0))
 
 
-@jax.jit
-def all_finite(state: TrainState) -> jax.Array:
-    """Bool [], whether no number of the state is NaN or infinite."""
-    return jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state)]).all()
-
-
-def non_finite(what: str, step: int, experiment: Experiment, checkpoints: Checkpoints) -> NonFiniteError:
+def _non_finite(run: Run, what: str, step: int) -> NonFiniteError:
     """The error that ends a run in which something is not finite, at or after `step`."""
-    checkpoints.wait()
-    steps = checkpoints.steps()
+    run.checkpoints.wait()
+    steps = run.checkpoints.steps()
     good = f"step {steps[-1]}" if steps else "none yet"
     return NonFiniteError(
-        f"{what} (learning rate {experiment.learning_rate_at(step):.4g}); last good checkpoint: {good}; "
+        f"{what} (learning rate {run.experiment.learning_rate_at(step):.4g}); last good checkpoint: {good}; "
         "try a lower optimizer.learning_rate, or optimizer.clip_norm"
     )
 
 
-def _description(experiment: Experiment, workdir: Path, step: int) -> str:
+def _description(run: Run, step: int) -> str:
     """What a run is about to do, in two lines."""
+    experiment = run.experiment
     sizes = ", ".join(f"{len(split)} {name}" for name, split in experiment.dataset.splits.items())
     noise = experiment.noise
     return (
         f"{experiment.dataset.name}: {sizes} examples; noise {noise.realised_rate:.4f} "
         f"({noise.convention['name']}, nominal {noise.nominal_rate}, sha256 {noise.sha256[:12]}); "
         f"{jax.device_count()} x {jax.devices()[0].device_kind}\n"
-        f"{workdir}: {'from' if step == 0 else 'going on at'} step {step} to {experiment.total_steps}, "
+        f"{run.workdir}: {'from' if step == 0 else 'going on at'} step {step} to {experiment.total_steps}, "
         f"{experiment.steps_per_call} a call, {experiment.sampler.steps_per_epoch} an epoch"
     )
-
-
-def make_row(step: int, measured: Row, experiment: Experiment, stopwatch: Stopwatch) -> Row:
-    """A row of metrics.jsonl."""
-    rate = stopwatch.lap()
-    return {
-        "step": step,
-        "epoch": step / experiment.sampler.steps_per_epoch,
-        **measured,
-        "learning_rate": experiment.learning_rate_at(step),
-        "examples_per_second": None if rate is None else rate * experiment.batch_size,
-        "seconds": stopwatch.seconds(),
-    }
-
-
-def summary_metrics(splits: Iterable[str]) -> list[str]:
-    """The numbers in the summary of a run that measures these splits beside train."""
-    kinds = ("last", "best", "best_step")
-    return [
-        *(f"{split}_accuracy_{kind}" for split in splits for kind in kinds),
-        "train_accuracy_noisy", "train_accuracy_intact", "memorisation", "mean_p_clean", "mean_p_mislabelled",
-        "noise_rate_nominal", "noise_rate_realised", "num_steps", "examples_per_second",
-        "seconds_to_first_step", "wall_seconds",
-    ]  # fmt: skip
-
-
-def make_summary(rows: list[Row], experiment: Experiment, stopwatch: Stopwatch) -> dict[str, Any]:
-    """The end of a run. The last evaluation is its result; 'best' is chosen on the data it is measured on."""
-    last, summary = rows[-1], {}
-    rates = [row["examples_per_second"] for row in rows if row["examples_per_second"] is not None]
-    for split in experiment.dataset.splits:
-        if split != "train":
-            key = f"{split}_accuracy"
-            best = max(rows, key=lambda row: row[key])
-            summary[f"{key}_last"] = last[key]
-            summary[f"{key}_best"] = best[key]
-            summary[f"{key}_best_step"] = best["step"]
-    for key in ("train_accuracy_noisy", "train_accuracy_intact", "memorisation"):
-        summary[key] = last[key]
-    return {
-        **summary,
-        "mean_p_clean": last["mean_p_clean"],
-        "mean_p_mislabelled": last["mean_p_mislabelled"],
-        "noise_rate_nominal": experiment.noise.nominal_rate,
-        "noise_rate_realised": experiment.noise.realised_rate,
-        "noise_sha256": experiment.noise.sha256,
-        "num_steps": last["step"],
-        "examples_per_second": statistics.median(rates) if rates else None,
-        "seconds_to_first_step": stopwatch.seconds_to_first_step,
-        "wall_seconds": stopwatch.seconds(),
-    }

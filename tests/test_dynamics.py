@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from grjax import config, dynamics, experiment, steps
+from grjax import config, devices, dynamics, experiment
+from grjax.data import feed
 from grjax.data.mixing import partners
 from grjax.evaluate import device_data
 from grjax.train import train_and_evaluate
@@ -36,7 +37,7 @@ def make(**overrides):
 
 def on_one_device(parts):
     step = parts.train_step()
-    return jax.jit(jax.vmap(step, axis_name=steps.AXIS, in_axes=(None, None, 0), out_axes=None))
+    return jax.jit(jax.vmap(step, axis_name=devices.AXIS, in_axes=(None, None, 0), out_axes=None))
 
 
 class Reference:
@@ -96,10 +97,10 @@ def test_narrow_logits_are_widened_and_the_largest_are_exact():
 
 def logits_by_hand(parts, state, images):
     """Logits in training mode with a state."""
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    variables = {"params": state.learner.params, "batch_stats": state.learner.batch_stats}
     apply = jax.vmap(
-        lambda images: parts.model.apply(variables, images, train=True, mutable=["batch_stats"])[0],
-        axis_name=steps.AXIS,
+        lambda images: parts.parts.model.apply(variables, images, train=True, mutable=["batch_stats"])[0],
+        axis_name=devices.AXIS,
     )
     return apply(images[None])[0]
 
@@ -109,15 +110,15 @@ def test_the_train_step_notes_the_logits_it_trains_on_on_one_device_and_four():
     parts = make(train_steps=6, eval_every_steps=6, checkpoint_every_steps=6)
     data, state, reference = device_data(parts), parts.init_state(), Reference(len(parts.noise.labels))
     images, labels = parts.dataset.splits["train"].images, parts.noise.labels
-    step, p_step = on_one_device(parts), steps.parallelize(parts.train_step())
+    step, p_step = on_one_device(parts), devices.parallelize(parts.train_step())
     forward = jax.jit(lambda state, images: logits_by_hand(parts, state, data.standardise(images)))
     batches = np.stack([parts.sampler[k] for k in range(6)])
-    spread = steps.replicate(state)
+    spread = devices.replicate(state)
     for k in range(6):
         reference.see(batches[k], forward(state, images[batches[k]]), labels[batches[k]])
-        state, _ = step(state, data, steps.Batch(batches[k][None, None]))
+        state, _ = step(state, data, feed.Batch(batches[k][None, None]))
     for k in (0, 2, 4):
-        batch = steps.Batch(steps.split_over_devices(batches[k : k + 2]))
+        batch = feed.Batch(devices.split_over_devices(batches[k : k + 2]))
         spread, _ = jax.block_until_ready(p_step(spread, data, batch))
     reference.check(dynamics.summary(state.dynamics, parts.noise.ids), tolerance=1e-4)
     for key, of_one in dynamics.summary(state.dynamics, parts.noise.ids).items():
@@ -133,23 +134,23 @@ def test_of_views_the_first_counts_and_of_mixtures_the_larger_part():
     data, state, labels = device_data(parts), parts.init_state(), parts.noise.labels
     positions = parts.sampler[0]
     images = parts.dataset.splits["train"].images[positions]
-    keys = jax.random.split(jax.random.split(jax.random.fold_in(jax.random.key(parts.order_seed), 0))[0], 2)
-    views = [parts.augmentation(images, positions, key) for key in keys]
+    keys = jax.random.split(jax.random.split(jax.random.fold_in(jax.random.key(parts.parts.seed), 0))[0], 2)
+    views = [parts.parts.augment(images, positions, key) for key in keys]
     both = logits_by_hand(parts, state, data.standardise(jnp.concatenate(views)))
     reference = Reference(len(labels))
     reference.see(positions, both[: len(positions)], labels[positions])
-    after, _ = on_one_device(parts)(state, data, steps.Batch(positions[None, None]))
+    after, _ = on_one_device(parts)(state, data, feed.Batch(positions[None, None]))
     reference.check(dynamics.summary(after.dynamics, parts.noise.ids), tolerance=1e-4)
 
     share = jnp.linspace(0, 1, len(positions))
     parts = make()
-    object.__setattr__(parts, "mixing", lambda images, key: (images + 0.1 * partners(images), share))
+    object.__setattr__(parts.parts, "mix", lambda images, key: (images + 0.1 * partners(images), share))
     pixels = data.standardise(images)
     mixed = logits_by_hand(parts, state, pixels + 0.1 * partners(pixels))
     own = np.asarray(share) >= 0.5
     reference = Reference(len(labels))
     reference.see(positions[own], mixed[own], labels[positions][own])
-    after, _ = on_one_device(parts)(state, data, steps.Batch(positions[None, None]))
+    after, _ = on_one_device(parts)(state, data, feed.Batch(positions[None, None]))
     reference.check(dynamics.summary(after.dynamics, parts.noise.ids), tolerance=1e-4)
 
 

@@ -22,11 +22,11 @@ import grjax.config
 from grjax import data, experiment
 from grjax.data import feed, from_arrays
 from grjax.data.dataset import Dataset, Split
+from grjax.data.feed import DeviceData
 from grjax.data.imdb import Imdb
 from grjax.data.source_files import Download
 from grjax.data.tfds_source import read
 from grjax.errors import ConfigError
-from grjax.steps import DeviceData
 
 ROOT = Path(__file__).parent.parent
 SIZES = {"train": 48, "test": 16}

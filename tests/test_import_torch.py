@@ -268,7 +268,7 @@ def test_a_run_begins_with_pretrained_weights(tmp_path):
             tensors[f"{name}.{kind}"] = np.full(channels, 2.0)
     save_file(tensors, path)
 
-    state = experiment.create(config.resolve({"model": model})).init_state()
+    state = experiment.create(config.resolve({"model": model})).init_state().learner
     is_two = jax.tree.map(lambda leaf: bool((leaf == 2).all()), {**state.params, **state.batch_stats})
     assert is_two.pop("fc") == {"kernel": False, "bias": False}
     assert all(jax.tree.leaves(is_two))
@@ -276,7 +276,7 @@ def test_a_run_begins_with_pretrained_weights(tmp_path):
     assert np.std(state.params["fc"]["kernel"]) > 0.01
 
     with_head = experiment.create(config.resolve({"model": {**model, "pretrained_head": True}}))
-    variables = with_head.pretrain({"params": state.params, "batch_stats": state.batch_stats})
+    variables = with_head.parts.pretrain({"params": state.params, "batch_stats": state.batch_stats})
     assert all((leaf == 2).all() for leaf in jax.tree.leaves(variables))
 
     save_file({name: value for name, value in tensors.items() if "bn1" not in name}, path)

@@ -71,29 +71,28 @@ def test_nothing_is_transferred_that_is_not_asked_for(tmp_path, monkeypatch, fee
 
 def test_the_metrics_of_a_step_are_looked_at_after_the_next_is_dispatched(tmp_path, monkeypatch):
     events = []
-    parallelize, check, measure = train.parallelize, train._check_losses, train.measure
+    compile_train, check, measure = train.Alone.train, train._check_losses, train.Evaluation.measure
 
-    def recording(step, donate_state=False):
-        compiled = parallelize(step, donate_state=donate_state)
+    def recording(self, step):
+        compiled = compile_train(self, step)
 
         def dispatch(state, data, batch):
-            if donate_state:  # the train step
-                events.append(f"dispatch {sum(event.startswith('dispatch') for event in events) + 1}")
+            events.append(f"dispatch {sum(event.startswith('dispatch') for event in events) + 1}")
             return compiled(state, data, batch)
 
         return dispatch
 
-    def look(call, *rest):
-        events.append(f"look at {call.end}")
-        return check(call, *rest)
+    def look(runs, end, losses):
+        events.append(f"look at {end}")
+        return check(runs, end, losses)
 
     def evaluate(*args):
         events.append("evaluate")
         return measure(*args)
 
-    monkeypatch.setattr(train, "parallelize", recording)
+    monkeypatch.setattr(train.Alone, "train", recording)
     monkeypatch.setattr(train, "_check_losses", look)
-    monkeypatch.setattr(train, "measure", evaluate)
+    monkeypatch.setattr(train.Evaluation, "measure", evaluate)
     train_and_evaluate(small(train_steps=6, eval_every_steps=3), tmp_path)
     assert events == [
         "evaluate", "dispatch 1", "dispatch 2", "look at 1", "dispatch 3", "look at 2", "look at 3",

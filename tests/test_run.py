@@ -57,7 +57,7 @@ def final_params(workdir):
     like = experiment.create(run_config).init_state()
     state = checkpoints.restore(checkpoints.steps()[-1], like=like)
     checkpoints.close()
-    return state.params
+    return state.learner.params
 
 
 def results(workdir):
@@ -211,7 +211,9 @@ def test_two_processes_equal_one(tmp_path):
     ones, twos = final_params(tmp_path / "one"), final_params(tmp_path / "two")
     for a, b in zip(jax.tree.leaves(ones), jax.tree.leaves(twos), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
-    initial = experiment.create(config.resolve(read_config(tmp_path / "one").to_dict())).init_state().params
+    initial = (
+        experiment.create(config.resolve(read_config(tmp_path / "one").to_dict())).init_state().learner.params
+    )
     moved = max(np.abs(a - b).max() for a, b in zip(*map(jax.tree.leaves, (ones, initial)), strict=True))
     assert moved > 1e-4
     assert "accuracy" not in outputs[1]  # one process talks

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from grjax import config, losses
+from grjax import config, experiment, losses
 from grjax.config import files as config_file
 from grjax.errors import ConfigError, SweepFailedError, WorkdirError
 from grjax.progress import Display
 from grjax.sweep import Sweep, chained, engine, family, over, product, results, seeds, traced, zipped
 from grjax.sweep.programs import Shared
 from grjax.sweep.queue import open_storage
-from grjax.train import train_and_evaluate
+from grjax.together import Alone
+from grjax.train import train_and_evaluate, train_together
 from grjax.workdir.checkpoints import Checkpoints
 
 BASE = {
@@ -183,7 +184,7 @@ def final_params(workdir, like):
     checkpoints = Checkpoints(workdir / "checkpoints", 3)
     state = checkpoints.restore(checkpoints.steps()[-1], like=like)
     checkpoints.close()
-    return state.params
+    return state.learner.params
 
 
 @pytest.fixture(scope="module")
@@ -196,8 +197,8 @@ def one_by_one(tmp_path_factory):
     shared, folder, compiled = Shared(), tmp_path_factory.mktemp("one_by_one"), []
     for number, run_config in enumerate(sweep().configs()):
         before, workdir = len(events), folder / "trials" / f"{number:04d}"
-        prepared, display = shared.prepare(run_config), Display(quiet=True)
-        train_and_evaluate(run_config, workdir, prepared=prepared, display=display)
+        programs = shared.programs(run_config, Alone())
+        train_together([shared.run(run_config, workdir)], programs, Display(quiet=True))
         compiled.append(len(events) - before)
     return folder, compiled, shared
 
@@ -250,9 +251,9 @@ def test_a_trial_ends_the_same_however_it_is_run(one_by_one, vmapped, kind, tmp_
     run_again(kind, folder)
     for number in PLAIN if kind == "plain" else range(6):
         ours, theirs = (path / "trials" / f"{number:04d}" for path in (folder, one_by_one[0]))
-        like = one_by_one[2].prepare(sweep().configs()[number]).init_state()
+        like = experiment.create(sweep().configs()[number]).init_state()
         moved = 0.0
-        params = final_params(ours, like), final_params(theirs, like), like.params
+        params = final_params(ours, like), final_params(theirs, like), like.learner.params
         for a, b, initial in zip(*map(jax.tree.leaves, params), strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
             moved = max(moved, float(np.abs(a - initial).max()))

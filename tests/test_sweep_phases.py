@@ -14,6 +14,7 @@ from grjax.errors import ConfigError, NonFiniteError, PreemptedError, WorkdirErr
 from grjax.sweep import Sweep, phases, product, results, search, seeds, selection
 from grjax.sweep.selection import Search, Select
 from grjax.sweep.table import Table, check
+from grjax.train import Run
 
 optuna = pytest.importorskip("optuna")
 
@@ -103,23 +104,30 @@ def trained(monkeypatch):
     """Training that is a formula: accuracy is best at a learning rate of 0.01. Returns the learning rates."""
     rates = []
 
-    def train(config, workdir, *, on_row, **_):
-        rate = config.optimizer.learning_rate
+    def train(runs, programs, display):
+        [run] = runs
+        rate = run.config.optimizer.learning_rate
         rates.append(rate)
-        assert config.data.validation_fraction == 0.2
+        assert run.config.data.validation_fraction == 0.2
         accuracy = 1 - abs(math.log10(rate) + 2) / 4
-        for step in (0, 3, 6):
-            on_row({"step": step, "validation_accuracy": accuracy * step / 6})
+        try:
+            for step in (0, 3, 6):
+                run.on_row({"step": step, "validation_accuracy": accuracy * step / 6})
+        except Exception as error:
+            return [error]
         if len(rates) in train.stops:
             raise train.stops[len(rates)]
-        return {"validation_accuracy_last": accuracy}
+        return [{"validation_accuracy_last": accuracy}]
 
     class NoPrograms:
-        def prepare(self, config):
+        def programs(self, config, together):
             return None
 
+        def run(self, config, workdir, on_row):
+            return Run(config, workdir, None, on_row)
+
     train.stops = {}
-    monkeypatch.setattr(search, "train_and_evaluate", train)
+    monkeypatch.setattr(search, "train_together", train)
     monkeypatch.setattr(search, "Shared", NoPrograms)
     rates_and_stops = rates, train.stops
     return rates_and_stops

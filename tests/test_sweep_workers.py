@@ -225,7 +225,7 @@ def final_params(workdir):
     like = experiment.create(config.resolve(read_config(workdir).to_dict())).init_state()
     state = checkpoints.restore(checkpoints.steps()[-1], like=like)
     checkpoints.close()
-    return state.params
+    return state.learner.params
 
 
 @pytest.mark.slow

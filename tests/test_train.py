@@ -14,7 +14,8 @@ from grjax import config, data, experiment
 from grjax.data import Split, tfds_source
 from grjax.errors import ConfigError, NonFiniteError, WorkdirError
 from grjax.evaluate import evaluate_checkpoint
-from grjax.train import summary_metrics, train_and_evaluate
+from grjax.summary import summary_metrics
+from grjax.train import train_and_evaluate
 from grjax.workdir import folder
 from grjax.workdir.checkpoints import Checkpoints
 

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from grjax import config, experiment, losses, steps
+from grjax import config, devices, experiment, losses
+from grjax.data import feed
 from grjax.errors import ConfigError
 from grjax.evaluate import device_data
 from grjax.train import train_and_evaluate
@@ -68,7 +69,7 @@ def test_a_resumed_run_ends_the_same(loss, tmp_path):
         np.testing.assert_array_equal(a, b)
     initial = experiment.create(run_config).init_state()
     for before, after in zip(
-        jax.tree.leaves(initial.loss_memory), jax.tree.leaves(whole.loss_memory), strict=True
+        jax.tree.leaves(initial.learner.loss_memory), jax.tree.leaves(whole.learner.loss_memory), strict=True
     ):
         assert (np.asarray(before) != np.asarray(after)).any()
 
@@ -83,18 +84,18 @@ def test_four_devices_equal_one(loss):
             return jnp.asarray(leaf, jnp.float64) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
 
         data, initial = jax.tree.map(widen, (device_data(parts), parts.init_state()))
-        p_step = steps.parallelize(parts.train_step())
+        p_step = devices.parallelize(parts.train_step())
         one_step = jax.jit(
-            jax.vmap(parts.train_step(), axis_name=steps.AXIS, in_axes=(None, None, 0), out_axes=None)
+            jax.vmap(parts.train_step(), axis_name=devices.AXIS, in_axes=(None, None, 0), out_axes=None)
         )
-        spread, single = steps.replicate(initial), initial
+        spread, single = devices.replicate(initial), initial
         for step in range(8):
             positions = parts.sampler[step][None]
             # One at a time: virtual devices of a CPU may deadlock over several programs with collectives.
             spread, _ = jax.block_until_ready(
-                p_step(spread, data, steps.Batch(steps.split_over_devices(positions)))
+                p_step(spread, data, feed.Batch(devices.split_over_devices(positions)))
             )
-            single, _ = jax.block_until_ready(one_step(single, data, steps.Batch(positions[None])))
+            single, _ = jax.block_until_ready(one_step(single, data, feed.Batch(positions[None])))
     for a, b in zip(jax.tree.leaves(spread), jax.tree.leaves(single), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
 
@@ -102,11 +103,11 @@ def test_four_devices_equal_one(loss):
 def test_the_memory_has_a_row_for_each_training_example_and_batches_change_theirs():
     parts = experiment.create(small(**LOSSES["elr"]))
     state, data = parts.init_state(), device_data(parts)
-    assert state.loss_memory.shape == (len(parts.noise.labels), 10)
+    assert state.learner.loss_memory.shape == (len(parts.noise.labels), 10)
     positions = parts.sampler[0]
-    p_step = steps.parallelize(parts.train_step())
-    state, _ = p_step(steps.replicate(state), data, steps.Batch(steps.split_over_devices(positions[None])))
-    touched = np.flatnonzero(np.asarray(state.loss_memory).any(axis=1))
+    p_step = devices.parallelize(parts.train_step())
+    state, _ = p_step(devices.replicate(state), data, feed.Batch(devices.split_over_devices(positions[None])))
+    touched = np.flatnonzero(np.asarray(state.learner.loss_memory).any(axis=1))
     np.testing.assert_array_equal(touched, np.sort(positions))
 
 
@@ -119,15 +120,15 @@ def test_a_schedule_changes_the_loss_as_training_goes(tmp_path):
         step, data, state = on_one_device(parts), device_data(parts), parts.init_state()
         params[name] = []
         for number in range(3):
-            state, _ = step(state, data, steps.Batch(parts.sampler[number][None, None]))
-            params[name].append(np.asarray(state.params["Dense_0"]["kernel"]))
+            state, _ = step(state, data, feed.Batch(parts.sampler[number][None, None]))
+            params[name].append(np.asarray(state.learner.params["Dense_0"]["kernel"]))
     np.testing.assert_array_equal(params["constant"][0], params["schedule"][0])
     assert np.abs(params["constant"][2] - params["schedule"][2]).max() > 1e-5
 
 
 def on_one_device(parts):
     step = parts.train_step()
-    return jax.jit(jax.vmap(step, axis_name=steps.AXIS, in_axes=(None, None, 0), out_axes=None))
+    return jax.jit(jax.vmap(step, axis_name=devices.AXIS, in_axes=(None, None, 0), out_axes=None))
 
 
 def test_epochs_become_steps_of_the_run():
@@ -160,7 +161,7 @@ def test_published_defaults_come_from_a_config(tmp_path):
     assert json.loads((tmp_path / "config.json").read_text())["loss"]["defaults"] == "cifar100"
     parts = experiment.create(run_config)
     logits, labels = jnp.array([[1.0, 0.0, 0.5]]), jnp.array([1])
-    found, _ = parts.loss.apply(logits, labels, (), jnp.int32(0))
+    found, _ = parts.parts.loss.apply(logits, labels, (), jnp.int32(0))
     np.testing.assert_allclose(found, losses.sce(logits, labels, alpha=6.0, beta=0.5), rtol=1e-6)
 
 

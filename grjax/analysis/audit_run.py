@@ -77,8 +77,7 @@ def _read_dynamics(workdir: Path, config: ConfigDict, ids: np.ndarray) -> dict[s
     checkpoints = Checkpoints(workdir / layout.CHECKPOINTS, config.keep_checkpoints)
     experiment = experiment_lib.create(config, training=False)
     steps = checkpoints.steps()
-    like = jax.eval_shape(experiment.init_state)
-    found = checkpoints.restore(steps[-1], like) if steps else None
+    found = experiment.restore(checkpoints, steps[-1]) if steps else None
     checkpoints.close()
     return None if found is None else dynamics.summary(found.dynamics, ids)
 

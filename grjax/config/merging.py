@@ -1,9 +1,9 @@
 """The keys of a run's config, and how defaults, a config file and the command line become one config.
 
-The sections `imbalance`, `open_set`, `noise`, `model`, `loss`, `optimizer` and `schedule` name something
-registered; their other keys are its options, checked against its signature. A hyper-parameter of the loss may
-itself be such a section: a schedule of `grjax.losses.schedules`. A duration is given once, in steps or in
-epochs, by the ending of its key: `train_steps` or `train_epochs`.
+The sections `imbalance`, `open_set`, `noise`, `model`, `method`, `loss`, `optimizer` and `schedule` name
+something registered; their other keys are its options, checked against its signature. A hyper-parameter of
+the loss may itself be such a section: a schedule of `grjax.losses.schedules`. A duration is given once, in
+steps or in epochs, by the ending of its key: `train_steps` or `train_epochs`.
 """
 
 import math
@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from grjax.errors import ConfigError
 from grjax.registry import closest
 
-_NAMED_SECTIONS = ("imbalance", "open_set", "noise", "model", "loss", "optimizer", "schedule")
+_NAMED_SECTIONS = ("imbalance", "open_set", "noise", "model", "method", "loss", "optimizer", "schedule")
 _UNITS = ("steps", "epochs")
 
 
@@ -47,6 +47,7 @@ def defaults() -> ConfigDict:
             "open_set": {"name": "none"},  # a data set whose images replace theirs; rate, seed, dir
             "noise": {"name": "symmetric", "rate": 0.0, "seed": 0},
             "model": {"name": "cnn"},
+            "method": {"name": "single"},  # of grjax.methods: what is done with model, loss and optimiser
             "loss": {"name": "cross_entropy"},
             "optimizer": {"name": "momentum", "learning_rate": 0.1},
             "schedule": {"name": "constant"},

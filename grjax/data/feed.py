@@ -7,15 +7,17 @@ take the same positions from the same sampler, so a run does not depend on which
 
 import os
 from collections.abc import Callable, Iterator
-from typing import cast
+from typing import Protocol, cast
 
+import flax.struct
 import grain
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from grjax.data import Dataset, ImageFiles
+from grjax.devices import split_over_devices
 from grjax.errors import ConfigError
-from grjax.steps import Batch, split_over_devices, spread
 
 # Of the memory of a device: the rest is for the model, its activations and the optimiser.
 _RESIDENT_SHARE = 0.5
@@ -24,9 +26,64 @@ _RESIDENT_SHARE_ON_CPU = 0.25
 _CHUNK = 256  # images that are copied at a time
 
 
-def create(
-    name: str, dataset: Dataset, workers: int, random_resized_crop: int | None = None
-) -> "Resident | Streaming":
+class DeviceData(flax.struct.PyTreeNode):
+    """What stays in device memory for the whole run. Clean labels are not here: no step can see them."""
+
+    images: jax.Array | None  # [N of all splits, height, width, C], training first; None: streamed
+    labels: jax.Array  # int32 [N of the training split], noisy
+    mean: jax.Array  # float32 [channels], of the training pixels
+    std: jax.Array  # float32 [channels]
+
+    def standardise(self, images: jax.Array) -> jax.Array:
+        """Pixels or features to float32 of mean 0 and standard deviation 1 in each channel."""
+        mean, std = self.mean[None, None, None], self.std[None, None, None]
+        return (images.astype(jnp.float32) - mean) / std
+
+
+class Batch(flax.struct.PyTreeNode):
+    """Examples of one batch, or of the batches of several steps."""
+
+    positions: jax.Array  # int32 [..., B], of the examples in `DeviceData.images`, or else in their split
+    images: jax.Array | None = None  # [..., B, height, width, C]; None: `DeviceData` has them
+
+    def pixels(self, data: DeviceData) -> jax.Array:
+        """The images, as the data set has them."""
+        if self.images is not None:
+            return self.images
+        assert data.images is not None, "a feed gives images to the devices once, or with each batch"
+        return data.images[self.positions]
+
+
+class Feed(Protocol):
+    """What both feeds are."""
+
+    def device_images(self) -> np.ndarray | None:
+        """What `DeviceData` keeps for the whole run: images [sum of N, height, width, C], or None."""
+        ...
+
+    def batches(
+        self,
+        split: str,
+        positions: Callable[[int], np.ndarray],
+        start: int,
+        stop: int,
+        *,
+        training: bool = False,
+    ) -> Iterator[Batch]:
+        """The batches `start` to `stop` - 1 in host memory, each this host's part: [local devices, ..., B].
+
+        Args:
+          split: name of the split.
+          positions: of the examples of a batch in their split: number of the batch -> int32 [..., B], the
+            same on every host.
+          start: number of the first batch.
+          stop: number after the last.
+          training: whether the images are to be trained on, positions [K, B], and may be cropped at random.
+        """
+        ...
+
+
+def create(name: str, dataset: Dataset, workers: int, random_resized_crop: int | None = None) -> Feed:
     """The feed that a config names.
 
     Args:
@@ -86,21 +143,13 @@ class Resident:
         *,
         training: bool = False,
     ) -> Iterator[Batch]:
-        """The batches `start` to `stop` - 1.
-
-        Args:
-          split: name of the split.
-          positions: of the examples of a batch in their split: number of the batch -> int32 [..., B], the
-            same on every host.
-          start: number of the first batch.
-          stop: number after the last.
-          training: whether the images are to be trained on, positions [K, B], and may be cropped at random.
-        """
+        """See `Feed`."""
         del training  # what is random happens on the devices
         names = list(self._dataset.splits)
         first = sum(len(self._dataset.splits[name]) for name in names[: names.index(split)])
         for number in range(start, stop):
-            yield Batch(spread(split_over_devices((first + positions(number)).astype(np.int32))))
+            in_all_splits = (first + positions(number)).astype(np.int32)
+            yield Batch(split_over_devices(in_all_splits))  # type: ignore[arg-type]  # on the host
 
 
 class Streaming:
@@ -124,7 +173,7 @@ class Streaming:
         *,
         training: bool = False,
     ) -> Iterator[Batch]:
-        """As of `Resident`; up to two batches a worker are loaded ahead."""
+        """See `Feed`; up to two batches a worker are loaded ahead."""
         images = self._dataset.splits[split].images
 
         def load(number: int) -> tuple[np.ndarray, np.ndarray]:
@@ -135,7 +184,7 @@ class Streaming:
 
         options = grain.ReadOptions(num_threads=self._workers, prefetch_buffer_size=2 * self._workers)
         for loaded in grain.MapDataset.range(start, stop).map(load).to_iter_dataset(options):
-            yield Batch(*spread(loaded))  # here, not in the workers: the batches ahead stay with the host
+            yield Batch(*loaded)
 
     def _cropped(self, positions: np.ndarray, number: int) -> np.ndarray:
         """Random parts of the training images at positions [devices, K, B] of the K steps of a call."""

@@ -9,15 +9,14 @@ from ml_collections import ConfigDict
 
 from grjax.errors import BusyError, ConfigError, PreemptedError, SweepFailedError, require
 from grjax.progress import Display
-from grjax.sweep import chunk, results
 from grjax.sweep import folder as folder_lib
-from grjax.sweep.chunk import Outcome
+from grjax.sweep import results
 from grjax.sweep.definition import Sweep, describe
-from grjax.sweep.mapping import Mapping, Spread, Vmapped
 from grjax.sweep.programs import Group, Shared
 from grjax.sweep.progress import SweepDisplay
 from grjax.sweep.results import Result
-from grjax.train import train_and_evaluate
+from grjax.together import Alone, Spread, Together, Vmapped
+from grjax.train import Outcome, train_together
 from grjax.workdir import layout
 from grjax.workdir.checkpoints import StopRequest, watch_sigterm
 
@@ -87,7 +86,7 @@ class _Worker:
         self._groups, self._shared = groups, shared
         self._queue = Queue(folder, sweep, folder_lib.open_for(sweep, folder))
         self._display = SweepDisplay(len(configs))
-        self._mapping = _mapping(sweep)
+        self._together = _together(sweep)
 
     def work(self) -> None:
         """Until every trial has ended, or SIGTERM comes."""
@@ -114,44 +113,43 @@ class _Worker:
         )
 
     def _claim(self) -> list[int]:
-        """Takes as many trials as run at once: those that have begun are finished one by one."""
+        """Takes as many trials of one group as run at once; those that have begun go on with each other."""
 
         def together(one: int, other: int) -> bool:
-            return (
-                self._groups[one] is self._groups[other] and not self._begun(one) and not self._begun(other)
-            )
+            return self._groups[one] is self._groups[other] and self._begun(one) == self._begun(other)
 
-        return self._queue.claim(self._mapping.size if self._mapping else 1, together)
+        return self._queue.claim(self._together.size, together)
 
     def _begun(self, number: int) -> bool:
         return (folder_lib.workdir_of(self._folder, number) / layout.METRICS).exists()
 
-    def _run(self, numbers: list[int], stop_request: StopRequest) -> None:
+    def _run(self, numbers: list[int], stop_request: StopRequest, together: Together | None = None) -> None:
         """Runs claimed trials to their ends, and records how they ended."""
         try:
-            outcomes = self._outcomes(numbers, stop_request)
+            outcomes = self._outcomes(numbers, stop_request, together or self._together)
         except (PreemptedError, KeyboardInterrupt):
             self._queue.give_back(numbers)
             raise
         except Exception as error:  # of whatever kind: the other trials go on
             if len(numbers) > 1:  # one of them, or too much for the memory: find out one by one
                 for number in numbers:
-                    self._run([number], stop_request)
+                    self._run([number], stop_request, Alone())
                 return
             outcomes = [error]
         for number, outcome in zip(numbers, outcomes, strict=True):
             self._record(number, outcome)
 
-    def _outcomes(self, numbers: list[int], stop_request: StopRequest) -> Sequence[Outcome]:
-        configs = [self._configs[number] for number in numbers]
-        workdirs = [folder_lib.workdir_of(self._folder, number) for number in numbers]
-        if self._mapping is not None and not self._begun(numbers[0]):
-            return chunk.run(configs, workdirs, self._shared, self._mapping, stop_request)
-        [config], [workdir] = configs, workdirs
-        prepared, display = self._shared.prepare(config), Display(quiet=True)
+    def _outcomes(
+        self, numbers: list[int], stop_request: StopRequest, together: Together
+    ) -> Sequence[Outcome]:
+        programs = self._shared.programs(self._configs[numbers[0]], together)
         while True:
+            runs = [
+                self._shared.run(self._configs[number], folder_lib.workdir_of(self._folder, number))
+                for number in numbers
+            ]
             try:
-                return [train_and_evaluate(config, workdir, prepared=prepared, display=display)]
+                return train_together(runs, programs, Display(quiet=True))
             except BusyError:  # its worker was taken for crashed and is not: this one finds what it leaves
                 time.sleep(1)
                 _stop_if_asked(stop_request, self._folder)
@@ -172,11 +170,11 @@ class _Worker:
         self._display.ended(self._queue.states(), number, overrides, text)
 
 
-def _mapping(sweep: Sweep) -> Mapping | None:
-    """How trials run at once; None: one by one."""
+def _together(sweep: Sweep) -> Together:
+    """How trials run at once."""
     if sweep.execution == "vmapped":
         return Vmapped(sweep.chunk)
-    return Spread() if sweep.execution == "spread" else None  # 'auto' is one by one: see docs/sweep.md
+    return Spread() if sweep.execution == "spread" else Alone()  # 'auto' is one by one: see docs/sweep.md
 
 
 # The accuracy that Optuna is told, in the order of preference.

@@ -1,6 +1,8 @@
 """Programs that trials share: one compilation for all configs that differ in traced values alone."""
 
 from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -9,12 +11,15 @@ from ml_collections import ConfigDict
 
 from grjax import corruption, data
 from grjax import experiment as experiment_lib
+from grjax.data.feed import Batch, DeviceData
+from grjax.devices import PyTree, Step
 from grjax.evaluate import device_data
 from grjax.experiment import Experiment
-from grjax.steps import Batch, DeviceData, PyTree, TrainState, parallelize, replicate
+from grjax.metrics import Row
+from grjax.steps import TrainState
 from grjax.sweep import traced
-from grjax.sweep.mapping import Mapping, Step
-from grjax.train import Prepared
+from grjax.together import Together
+from grjax.train import Programs, Run
 
 
 class Group:
@@ -31,18 +36,16 @@ class Group:
         self.number, self.config, self.experiment = number, config, experiment
         self.compilations: Counter[str] = Counter()
         self.init = experiment.init()
-        self.p_train_step = parallelize(self.train_step, donate_state=True)
-        self.p_eval_step = parallelize(self.eval_step)
-        self._mapped: dict[tuple[type, int], tuple[Step, Step]] = {}
+        self._compiled: dict[tuple[type, int], tuple[Step, Step]] = {}
 
-    def mapped(self, mapping: Mapping) -> tuple[Step, Step]:
-        """The train and the evaluation step of several trials."""
-        key = type(mapping), mapping.size
-        if key not in self._mapped:
-            self._mapped[key] = mapping.train(self.train_step), mapping.evaluate(self.eval_step)
-        return self._mapped[key]
+    def compiled(self, together: Together) -> tuple[Step, Step]:
+        """The train and the evaluation step of trials that run together."""
+        key = type(together), together.size
+        if key not in self._compiled:
+            self._compiled[key] = together.train(self._train_step), together.evaluate(self._eval_step)
+        return self._compiled[key]
 
-    def train_step(
+    def _train_step(
         self, state: TrainState, inputs: tuple[traced.Values, DeviceData], batches: Batch
     ) -> tuple[TrainState, dict[str, jax.Array]]:
         """The train step of one device, for any trial of the group."""
@@ -50,7 +53,7 @@ class Group:
         self.compilations["train"] += 1  # this is Python: it runs when the step is traced
         return traced.rebuilt(self.experiment, self.config, values).train_step()(state, images, batches)
 
-    def eval_step(
+    def _eval_step(
         self, state: TrainState, inputs: tuple[traced.Values, DeviceData], batch: tuple[Batch, jax.Array]
     ) -> dict[str, jax.Array]:
         """The evaluation step of one device, for any trial of the group."""
@@ -60,10 +63,7 @@ class Group:
 
 
 class Shared:
-    """Data sets, images on the devices and programs of all trials that a process runs.
-
-    `prepare` is what `train_and_evaluate` takes for a config in place of programs of its own.
-    """
+    """Data sets, images on the devices and programs of all trials that a process runs."""
 
     def __init__(self) -> None:
         self._groups: dict[str, Group] = {}
@@ -93,38 +93,39 @@ class Shared:
             self._groups[key] = Group(len(self._groups), config, experiment)
         return self._groups[key]
 
-    def experiment(self, config: ConfigDict) -> Experiment:
-        """The experiment of a config, with data and checks that its group has already."""
-        return experiment_lib.create(config, dataset=self._dataset(config), check_shapes=False)
+    def run(self, config: ConfigDict, workdir: Path, on_row: Callable[[Row], None] | None = None) -> Run:
+        """A run of a config in a folder, with data and checks that its group has already."""
+        experiment = experiment_lib.create(config, dataset=self._dataset(config), check_shapes=False)
+        return Run(config, workdir, experiment, on_row)
 
-    def prepare(self, config: ConfigDict) -> Prepared:
-        """The experiment of a config with the programs of its group.
+    def programs(self, config: ConfigDict, together: Together) -> Programs:
+        """The programs of the config's group, for trials that run together.
 
         Raises:
           ConfigError: the config asks for something impossible.
         """
-        group, experiment = self.group(config), self.experiment(config)
-        return Prepared(
-            experiment,
-            lambda: self.init_state(config, experiment),
-            lambda: (replicate(arrays(traced.values(config))), self.device_data(experiment)),
-            group.p_train_step,
-            group.p_eval_step,
-        )
+        group = self.group(config)
+        p_train_step, p_eval_step = group.compiled(together)
 
-    def init_state(self, config: ConfigDict, experiment: Experiment) -> TrainState:
-        """The state before the first step of a config's experiment."""
-        # As an array, so that it does not compile for each seed anew.
-        seed = np.asarray(experiment.init_seed, np.uint32)
-        return self.group(config).init(seed, experiment.noise.labels)
+        def init_state(run: Run) -> TrainState:
+            # As an array, so that it does not compile for each seed anew.
+            seed = np.asarray(run.experiment.init_seed, np.uint32)
+            return group.init(seed, run.experiment.noise.labels)
 
-    def device_data(self, experiment: Experiment) -> DeviceData:
+        def inputs(runs: Sequence[Run]) -> tuple[PyTree, DeviceData]:
+            values = together.join([arrays(traced.values(run.config)) for run in runs])
+            labels = together.join([run.experiment.noise.labels for run in runs])
+            return values, self._device_data(runs[0].experiment).replace(labels=labels)
+
+        return Programs(together, init_state, inputs, p_train_step, p_eval_step)
+
+    def _device_data(self, experiment: Experiment) -> DeviceData:
         """As `evaluate.device_data`, but images that the trial before had too are not copied again."""
         splits = experiment.dataset.splits.values()
         images = [split.images for split in splits]
         if self._images is None or any(a is not b for a, b in zip(images, self._images[0], strict=False)):
             self._images = images, device_data(experiment)
-        return self._images[1].replace(labels=replicate(experiment.noise.labels))
+        return self._images[1]
 
     def _dataset(self, config: ConfigDict) -> data.Dataset:
         key = config.data.to_json(sort_keys=True)

@@ -19,7 +19,8 @@ from grjax.sweep.definition import Sweep, describe
 from grjax.sweep.programs import Shared
 from grjax.sweep.results import exclusive
 from grjax.sweep.selection import Candidate, Choice, Overrides, Search, Select, as_text, choices, score
-from grjax.train import train_and_evaluate
+from grjax.together import Alone
+from grjax.train import train_together
 from grjax.workdir.files import read_json, write_json
 
 if TYPE_CHECKING:
@@ -179,16 +180,16 @@ def _score(
 
     # By content, so that a trial that is taken up again finds its checkpoints.
     workdir = folder / "runs" / hashlib.sha256(as_text(overrides).encode()).hexdigest()[:16]
-    prepared = shared.prepare(config)
+    programs = shared.programs(config, Alone())
     while True:
         try:
-            summary = train_and_evaluate(
-                config, workdir, prepared=prepared, on_row=on_row, display=Display(quiet=True)
-            )
+            [outcome] = train_together([shared.run(config, workdir, on_row)], programs, Display(quiet=True))
             break
         except BusyError:  # another worker has drawn the same values: its result is found here
             time.sleep(1)
-    return score(select, summary, workdir.name)
+    if isinstance(outcome, Exception):
+        raise outcome
+    return score(select, outcome, workdir.name)
 
 
 def _ended(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:

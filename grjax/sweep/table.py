@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from grjax.errors import ConfigError
 from grjax.registry import closest
+from grjax.summary import summary_metrics
 from grjax.sweep.statistics import SEEDS, Comparison, Spread, compare, seeds_of, spread
-from grjax.train import summary_metrics
 
 Overrides = Mapping[str, Any]
 Published = float | tuple[float, float] | None  # a number, or its mean and standard deviation

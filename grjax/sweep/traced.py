@@ -13,9 +13,9 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from grjax import losses, optimizers
+from grjax.devices import AXIS
 from grjax.experiment import Experiment, create_loss
 from grjax.losses import TrainingLoss
-from grjax.steps import AXIS
 from grjax.sweep import family
 
 _OF_OPTIMIZER = {"learning_rate": None, "weight_decay": 0.0}  # with their defaults
@@ -62,14 +62,14 @@ def rebuilt(experiment: Experiment, config: ConfigDict, values: Values) -> Exper
         loss = family.loss(values["loss"])
     else:
         loss = create_loss({**static, **values["loss"]}, per_epoch, total_steps, axis_name=AXIS)
-    return dataclasses.replace(
-        experiment,
+    options = {**config.optimizer, **values["optimizer"]}
+    parts = dataclasses.replace(
+        experiment.parts,
         loss=loss,
-        optimizer=optimizers.create(
-            **{**config.optimizer, **values["optimizer"]}, schedule=experiment.schedule
-        ),
-        order_seed=values["order_seed"],
+        optimizer=optimizers.create(**options, schedule=experiment.schedule),
+        seed=values["order_seed"],
     )
+    return dataclasses.replace(experiment, parts=parts)
 
 
 def _options(config: ConfigDict) -> dict[str, Any]:

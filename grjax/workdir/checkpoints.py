@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import jax
 import numpy as np
@@ -17,9 +16,8 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
+from grjax.devices import PyTree
 from grjax.errors import WorkdirError
-
-PyTree = Any
 
 
 class Checkpoints:
@@ -78,16 +76,20 @@ class Checkpoints:
             raise WorkdirError(f"{self._folder / str(step)}: its content differs from what was saved")
         return found.state
 
-    def restore_latest(self, like: PyTree) -> tuple[int, PyTree] | None:
+    def restore_latest(self, like: PyTree, until: int | None = None) -> tuple[int, PyTree] | None:
         """(step, state) of the newest checkpoint that is whole, or None if there is no checkpoint.
 
         Damaged newer ones are warned of and moved to a folder 'damaged' beside the checkpoints.
+
+        Args:
+          like: a state.
+          until: leave out checkpoints after this step; None: none of them.
 
         Raises:
           WorkdirError: there are checkpoints, but none is whole.
         """
         failures: list[tuple[int, WorkdirError]] = []
-        for step in reversed(self.steps()):
+        for step in reversed([step for step in self.steps() if until is None or step <= until]):
             try:
                 state = self.restore(step, like)
             except WorkdirError as error:

@@ -1,0 +1,50 @@
+"""Methods: algorithms that own more than a loss, and their registry.
+
+Adding one: write a function (parts, *, options) -> `Method` in a file of its own, and name it in `_METHODS`.
+The tests in tests/test_methods.py run over every registered method.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from grjax.methods.co_teaching import co_teaching
+from grjax.methods.method import Learner, Method, Parts, Seen
+from grjax.methods.single import single
+from grjax.registry import check_options, lookup
+
+__all__ = ["Learner", "Method", "Parts", "Seen", "check", "co_teaching", "create", "names", "single"]
+
+_METHODS: dict[str, Callable[..., Method]] = {
+    "co_teaching": co_teaching,
+    "single": single,
+}
+
+
+def names() -> list[str]:
+    """The names of all methods."""
+    return sorted(_METHODS)
+
+
+def check(name: str, **options: Any) -> None:
+    """Checks a method's name and the names and types of its options; `create` checks their ranges.
+
+    Raises:
+      ConfigError: an unknown method, or an option that it does not take.
+    """
+    check_options("method", name, lookup("method.name", _METHODS, name), options, supplied=("parts",))
+
+
+def create(name: str, parts: Parts, **options: Any) -> Method:
+    """The method that a config names.
+
+    Args:
+      name: one of `names()`.
+      parts: what it works with.
+      **options: of the method.
+
+    Raises:
+      ConfigError: an unknown method, an option that it does not take or that is out of its range, or a config
+        that it cannot work with.
+    """
+    check(name, **options)
+    return _METHODS[name](parts, **options)

@@ -1,0 +1,60 @@
+"""The rows of metrics.jsonl, and the summary at the end of a run."""
+
+import statistics
+from collections.abc import Iterable
+from typing import Any
+
+from grjax.experiment import Experiment
+from grjax.metrics import Row
+from grjax.stopwatch import Stopwatch
+
+
+def make_row(step: int, measured: Row, experiment: Experiment, stopwatch: Stopwatch) -> Row:
+    """A row of metrics.jsonl."""
+    rate = stopwatch.lap()
+    return {
+        "step": step,
+        "epoch": step / experiment.sampler.steps_per_epoch,
+        **measured,
+        "learning_rate": experiment.learning_rate_at(step),
+        "examples_per_second": None if rate is None else rate * experiment.batch_size,
+        "seconds": stopwatch.seconds(),
+    }
+
+
+def summary_metrics(splits: Iterable[str]) -> list[str]:
+    """The numbers in the summary of a run that measures these splits beside train."""
+    kinds = ("last", "best", "best_step")
+    return [
+        *(f"{split}_accuracy_{kind}" for split in splits for kind in kinds),
+        "train_accuracy_noisy", "train_accuracy_intact", "memorisation", "mean_p_clean", "mean_p_mislabelled",
+        "noise_rate_nominal", "noise_rate_realised", "num_steps", "examples_per_second",
+        "seconds_to_first_step", "wall_seconds",
+    ]  # fmt: skip
+
+
+def make_summary(rows: list[Row], experiment: Experiment, stopwatch: Stopwatch) -> dict[str, Any]:
+    """The end of a run. The last evaluation is its result; 'best' is chosen on the data it is measured on."""
+    last, summary = rows[-1], {}
+    rates = [row["examples_per_second"] for row in rows if row["examples_per_second"] is not None]
+    for split in experiment.dataset.splits:
+        if split != "train":
+            key = f"{split}_accuracy"
+            best = max(rows, key=lambda row: row[key])
+            summary[f"{key}_last"] = last[key]
+            summary[f"{key}_best"] = best[key]
+            summary[f"{key}_best_step"] = best["step"]
+    for key in ("train_accuracy_noisy", "train_accuracy_intact", "memorisation"):
+        summary[key] = last[key]
+    return {
+        **summary,
+        "mean_p_clean": last["mean_p_clean"],
+        "mean_p_mislabelled": last["mean_p_mislabelled"],
+        "noise_rate_nominal": experiment.noise.nominal_rate,
+        "noise_rate_realised": experiment.noise.realised_rate,
+        "noise_sha256": experiment.noise.sha256,
+        "num_steps": last["step"],
+        "examples_per_second": statistics.median(rates) if rates else None,
+        "seconds_to_first_step": stopwatch.seconds_to_first_step,
+        "wall_seconds": stopwatch.seconds(),
+    }
