@@ -17,6 +17,7 @@ summary.json       the end of the run; a run without it is not finished
     report.html, report/   `--mode=report`: the run on a page, and each of its figures
 """
 
+import dataclasses
 import datetime
 import fcntl
 import importlib.metadata
@@ -33,6 +34,7 @@ import jax
 from ml_collections import ConfigDict
 
 from grjax import config as config_lib
+from grjax import host
 from grjax.errors import BusyError, WorkdirError
 from grjax.metrics import write_whole
 from grjax.noise import NoisyLabels
@@ -140,6 +142,7 @@ def record_start(workdir: Path, step: int) -> None:
     path = workdir / "environment.json"
     starts = read_json(path) if path.exists() else []
     packages = ("grjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow-datasets")
+    tuning = host.tuned()
     starts.append(
         {
             "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -152,6 +155,8 @@ def record_start(workdir: Path, step: int) -> None:
             "backend": jax.default_backend(),
             "devices": [device.device_kind for device in jax.devices()],
             "processes": jax.process_count(),
+            "xla_flags": os.environ.get("XLA_FLAGS", ""),
+            "host": None if tuning is None else dataclasses.asdict(tuning),
         }
     )
     write_whole(path, json.dumps(starts, indent=2) + "\n")
