@@ -6,6 +6,12 @@ import time
 
 START = time.monotonic()  # before the imports: they are part of what a person waits for
 
+from grjax import host
+from grjax.errors import ConfigError, GrjaxError, exit_in_one_line
+
+with exit_in_one_line("--debug" in sys.argv):
+    host.tune()  # before jax is imported
+
 from pathlib import Path
 
 import jax
@@ -14,7 +20,6 @@ from ml_collections import config_flags
 
 import grjax.config
 import grjax.config.files
-from grjax.errors import ConfigError, GrjaxError, exit_in_one_line
 from grjax.train import train_and_evaluate
 
 DEFAULT_CONFIG = Path(__file__).parent / "configs" / "digits.py"

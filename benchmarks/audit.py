@@ -19,6 +19,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from grjax import host
+
+host.tune()  # before jax is imported
+
 import jax
 import numpy as np
 from absl import logging

@@ -16,6 +16,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from grjax import host
+
+host.tune()  # before jax is imported
+
 import jax
 
 import grjax.config

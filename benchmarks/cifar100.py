@@ -15,6 +15,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from grjax import host
+
+host.tune()  # before jax is imported
+
 import jax
 import numpy as np
 

@@ -14,6 +14,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from grjax import host
+
+host.tune()  # before jax is imported
+
 from absl import logging
 
 import grjax.config

@@ -18,6 +18,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from grjax import host
+
+host.tune()  # before jax is imported
+
 from absl import logging
 
 import grjax.config

@@ -11,6 +11,10 @@ import argparse
 import json
 from pathlib import Path
 
+from grjax import host
+
+host.tune()  # before jax is imported
+
 from absl import logging
 
 from benchmarks.digits import RESULTS

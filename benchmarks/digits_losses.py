@@ -14,6 +14,10 @@ import argparse
 import json
 from typing import Any
 
+from grjax import host
+
+host.tune()  # before jax is imported
+
 from absl import logging
 
 from benchmarks.digits import RESULTS, run, spread

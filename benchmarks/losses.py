@@ -16,6 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from grjax import host
+
+host.tune()  # before jax is imported
+
 import jax
 import jax.numpy as jnp
 import optax

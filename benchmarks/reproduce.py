@@ -25,6 +25,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from grjax import host
+
+host.tune()  # before jax is imported
+
 import jax
 from absl import logging
 

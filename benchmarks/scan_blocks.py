@@ -14,6 +14,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from grjax import host
+
+host.tune()  # before jax is imported
+
 import jax
 import jax.numpy as jnp
 import optax

@@ -20,6 +20,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from grjax import host
+
+host.tune()  # before jax is imported
+
 import jax
 import numpy as np
 

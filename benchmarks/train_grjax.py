@@ -7,6 +7,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from grjax import host
+
+host.tune()  # before jax is imported
+
 import jax
 import jax.numpy as jnp
 import numpy as np

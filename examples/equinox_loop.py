@@ -8,6 +8,10 @@ It printed, in 7 s with start-up on two AMD EPYC cores (jax 0.10.2, Equinox 0.13
   gradient_rescaling: test accuracy 0.947
 """
 
+from grjax import host
+
+host.tune()  # before jax is imported
+
 import equinox as eqx
 import jax
 import numpy as np

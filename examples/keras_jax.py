@@ -12,6 +12,10 @@ import os
 
 os.environ["KERAS_BACKEND"] = "jax"  # before Keras is imported; grjax's losses are JAX functions
 
+from grjax import host
+
+host.tune()  # before jax is imported
+
 import keras
 import numpy as np
 from sklearn.datasets import load_digits

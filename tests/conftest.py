@@ -14,6 +14,10 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # workers share the folders of the 
     os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(_FOLDER.name, "compiled")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
+from grjax import host
+
+host.tune()  # as run.py does: what is tested is what runs
+
 import jax
 import pytest
 

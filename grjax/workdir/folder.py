@@ -1,5 +1,6 @@
 """The folder of a run: whose it is, and what is written there beside what the loop measures."""
 
+import dataclasses
 import datetime
 import fcntl
 import importlib.metadata
@@ -16,6 +17,7 @@ import jax
 from ml_collections import ConfigDict
 
 from grjax import config as config_lib
+from grjax import host
 from grjax.errors import BusyError, WorkdirError
 from grjax.noise import NoisyLabels
 from grjax.workdir import layout
@@ -123,6 +125,7 @@ def record_start(workdir: Path, step: int) -> None:
     path = workdir / layout.ENVIRONMENT
     starts = read_json(path) if path.exists() else []
     packages = ("grjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow-datasets")
+    tuning = host.tuned()
     starts.append(
         {
             "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -135,6 +138,8 @@ def record_start(workdir: Path, step: int) -> None:
             "backend": jax.default_backend(),
             "devices": [device.device_kind for device in jax.devices()],
             "processes": jax.process_count(),
+            "xla_flags": os.environ.get("XLA_FLAGS", ""),
+            "host": None if tuning is None else dataclasses.asdict(tuning),
         }
     )
     write_json(path, starts)

@@ -1,0 +1,193 @@
+"""Sets the host up for training on a CPU: what XLA and the C library must be told before jax is imported.
+
+Two things make a step on a CPU several times as long as it needs to be. XLA leaves convolutions to a library
+of kernels, YNN, that keeps one core busy; and each step maps the memory of its temporary arrays afresh, at
+the price of a page fault for every 4 kB. An entry point calls `tune` first, as `run.py` does; the library
+never does.
+
+  from grjax import host
+
+  host.tune()
+
+  import jax
+
+`GRJAX_TUNE_HOST=0` in the environment leaves everything as it is. `docs/speed.md` has what was measured.
+"""
+
+import ctypes
+import dataclasses
+import importlib.metadata
+import importlib.util
+import os
+import pkgutil
+import platform
+import sys
+from collections.abc import MutableMapping
+
+from grjax.errors import ConfigError
+
+VARIABLE = "GRJAX_TUNE_HOST"
+
+# YNN keeps sums and elementwise chains; convolutions and products go to Eigen, which uses all cores.
+_FLAG = "--xla_cpu_experimental_ynn_fusion_type"
+_VALUE = "reduce,eltwise"
+# XLA ends the process over a flag that it does not know, and this one is experimental. Every jaxlib from the
+# first of these versions to before the second knows it: tried with 0.10.0 to 0.12.0.1.
+_KNOWN_BY = ((0, 10), (0, 13))
+
+# The names and values of glibc's malloc.h. No allocation is mapped by itself, and nothing freed goes back to
+# the system, so a step finds the pages of the step before.
+_MALLOC = {"M_MMAP_MAX": (-4, 0), "M_TRIM_THRESHOLD": (-1, 2**31 - 1)}
+# One heap for all threads, which would otherwise each keep pages of their own. Threads wait for each other
+# there, so machines of more cores than were measured keep their heaps.
+_ONE_ARENA = {"M_ARENA_MAX": (-8, 1)}
+_MOST_CORES_OF_ONE_ARENA = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Tuning:
+    """What `tune` did in this process."""
+
+    xla_flag: str | None  # in XLA_FLAGS; None: not there
+    malloc: dict[str, int]  # parameters of glibc's malloc that were set
+    left: dict[str, str]  # what was left as it is, and why: 'xla_flag', 'malloc', 'one_arena'
+
+
+# A process has one environment and one malloc, so what was done to them is known once, too.
+_done: list[Tuning] = []
+
+
+def tune(environ: MutableMapping[str, str] = os.environ) -> Tuning:
+    """Sets up XLA and malloc of this process for training on a CPU, where that is known to help.
+
+    Call it before jax is imported, in a program of your own; a library leaves it to the program. On Linux
+    with glibc, where jax will compute on the CPU, it adds a flag to `XLA_FLAGS` and sets what malloc does.
+    Nothing is set on other systems, for an accelerator, or where `XLA_FLAGS` has the flag with another value;
+    malloc stays as it is where `GLIBC_TUNABLES` or a `MALLOC_` variable sets it; `GRJAX_TUNE_HOST=0` leaves
+    both. Processes that this one starts inherit `XLA_FLAGS`, and set malloc by a call of their own. Freed
+    memory stays with the process, for its next allocation.
+
+    Args:
+      environ: the environment that is read, and whose `XLA_FLAGS` is set.
+
+    Returns:
+      What was set, and why not the rest. Further calls do nothing and return the same.
+
+    Raises:
+      ConfigError: `GRJAX_TUNE_HOST` is neither 0 nor 1.
+
+    Example:
+      >>> tuning = tune()
+      >>> sorted(tuning.left) if tuning.xla_flag is None else tuning.xla_flag  # doctest: +SKIP
+      '--xla_cpu_experimental_ynn_fusion_type=reduce,eltwise'
+    """
+    if _done:
+        return _done[0]
+    left: dict[str, str] = {}
+    flag, malloc = None, {}
+    if reason := _against_both(environ):
+        left = {"xla_flag": reason, "malloc": reason}
+    else:
+        if reason := _against_flag(environ):
+            left["xla_flag"] = reason
+        else:
+            flag = f"{_FLAG}={_VALUE}"
+            if flag not in _words(environ):  # a process that was started by one that is tuned has it
+                environ["XLA_FLAGS"] = f"{environ.get('XLA_FLAGS', '')} {flag}".strip()
+        if reason := _against_malloc(environ):
+            left["malloc"] = reason
+        else:
+            malloc = _set_malloc(left)
+    _done.append(Tuning(flag, malloc, left))
+    return _done[0]
+
+
+def tuned() -> Tuning | None:
+    """What `tune` did in this process; None: it was not called."""
+    return _done[0] if _done else None
+
+
+def _against_both(environ: MutableMapping[str, str]) -> str | None:
+    """Why nothing is set; None: something may be."""
+    wish = environ.get(VARIABLE, "1")
+    if wish not in ("0", "1"):
+        raise ConfigError(f"{VARIABLE}: must be 0 or 1, got {wish!r}")
+    if wish == "0":
+        return f"{VARIABLE}=0"
+    if _c_library() is None:
+        return "the C library is not glibc"
+    if accelerator := _accelerator(environ):
+        return f"{accelerator}; JAX_PLATFORMS=cpu says that the CPU computes"
+    for word in _words(environ):
+        if word.partition("=")[0] == _FLAG and word != f"{_FLAG}={_VALUE}":
+            return f"XLA_FLAGS has {word}"
+    return None
+
+
+def _against_flag(environ: MutableMapping[str, str]) -> str | None:
+    """Why XLA's flag is not set; None: it is."""
+    if "jax" in sys.modules and f"{_FLAG}={_VALUE}" not in _words(environ):
+        return "jax was imported before"
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return f"not measured on {platform.machine()}"
+    if _words(environ) and not _words(environ)[0].startswith("-"):
+        return "XLA_FLAGS is the name of a file"
+    try:
+        version = importlib.metadata.version("jaxlib")
+    except importlib.metadata.PackageNotFoundError:
+        return "jaxlib is not installed"
+    first, end = _KNOWN_BY
+    if not first <= tuple(int(part) for part in version.split(".")[:2]) < end:
+        return f"not tried with jaxlib {version}"
+    return None
+
+
+def _against_malloc(environ: MutableMapping[str, str]) -> str | None:
+    """Why malloc is left as it is; None: it is set."""
+    for name, value in environ.items():
+        if name.startswith("MALLOC_") or (name == "GLIBC_TUNABLES" and "glibc.malloc." in value):
+            return f"{name} is set"
+    return None
+
+
+def _set_malloc(left: dict[str, str]) -> dict[str, int]:
+    """Sets malloc's parameters; says in `left` which it did not, and returns those it did."""
+    library, wanted, found = _c_library(), dict(_MALLOC), {}
+    cores = len(os.sched_getaffinity(0))
+    if cores <= _MOST_CORES_OF_ONE_ARENA:
+        wanted |= _ONE_ARENA
+    else:
+        left["one_arena"] = f"{cores} cores, measured on at most {_MOST_CORES_OF_ONE_ARENA}"
+    for name, (parameter, value) in wanted.items():
+        if library is not None and library.mallopt(parameter, value) == 1:
+            found[name] = value
+        else:
+            left["malloc"] = f"mallopt refused {name}"
+    return found
+
+
+def _c_library() -> ctypes.CDLL | None:
+    """The process' C library if it is glibc."""
+    try:
+        if not (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc"):
+            return None
+    except (AttributeError, OSError, ValueError):  # musl and macOS know no such name, Windows no confstr
+        return None
+    return ctypes.CDLL(None)
+
+
+def _accelerator(environ: MutableMapping[str, str]) -> str | None:
+    """What says that jax will not compute on the CPU; None: it will."""
+    if platforms := environ.get("JAX_PLATFORMS"):
+        return None if platforms.split(",")[0].strip() == "cpu" else f"JAX_PLATFORMS={platforms}"
+    plugins = [entry.name for entry in importlib.metadata.entry_points(group="jax_plugins")]
+    spec = importlib.util.find_spec("jax_plugins")
+    if spec is not None:
+        plugins += [module.name for module in pkgutil.iter_modules(spec.submodule_search_locations)]
+    if importlib.util.find_spec("libtpu"):
+        plugins.append("libtpu")
+    return f"jax has a plugin for an accelerator, {plugins[0]}" if plugins else None
+
+
+def _words(environ: MutableMapping[str, str]) -> list[str]:
+    return environ.get("XLA_FLAGS", "").split()

@@ -1,0 +1,272 @@
+"""The host is set up before jax is imported, by every entry point, and never in a way that ends a run."""
+
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from grjax import host
+from grjax.errors import ConfigError
+
+ROOT = Path(__file__).parent.parent
+FLAG = "--xla_cpu_experimental_ynn_fusion_type=reduce,eltwise"
+GLIBC = host._c_library() is not None
+needs_glibc = pytest.mark.skipif(not GLIBC, reason="malloc of another C library")
+
+
+def process(code, *arguments, **environment):
+    """Standard output of a new process, in whose environment nothing is tuned yet."""
+    untouched = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("MALLOC_", "XLA_", "GLIBC_", "GRJAX_"))
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        env=untouched | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)} | environment,
+        cwd=ROOT, text=True, capture_output=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def fresh(monkeypatch):
+    """`host` as in a process in which neither it nor jax was used, with jaxlib 0.10.2 and glibc on x86-64."""
+    calls = []
+
+    class Library:
+        def mallopt(self, parameter, value):
+            calls.append((parameter, value))
+            return 1
+
+    monkeypatch.setattr(host, "_done", [])
+    monkeypatch.setattr(host, "_c_library", Library)
+    monkeypatch.setattr(host, "_accelerator", lambda environ: None)
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "0.10.2")
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1}, raising=False)
+    monkeypatch.delitem(sys.modules, "jax")
+    return calls
+
+
+def test_flag_and_malloc_are_set_once(fresh):
+    environ = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    tuning = host.tune(environ)
+    assert environ["XLA_FLAGS"] == f"--xla_force_host_platform_device_count=2 {FLAG}"
+    # M_MMAP_MAX, M_TRIM_THRESHOLD and M_ARENA_MAX of malloc.h.
+    assert fresh == [(-4, 0), (-1, 2**31 - 1), (-8, 1)]
+    assert tuning == host.Tuning(
+        FLAG, {"M_MMAP_MAX": 0, "M_TRIM_THRESHOLD": 2**31 - 1, "M_ARENA_MAX": 1}, left={}
+    )
+    assert host.tune(environ) is host.tuned() is tuning
+    assert len(fresh) == 3
+    assert environ["XLA_FLAGS"].count(FLAG) == 1
+
+
+def test_a_process_that_a_tuned_one_started_sets_its_malloc(fresh):
+    environ = {"XLA_FLAGS": FLAG}
+    assert host.tune(environ).xla_flag == FLAG
+    assert environ == {"XLA_FLAGS": FLAG}
+    assert len(fresh) == 3
+
+
+@pytest.mark.parametrize(
+    ("environ", "reason"),
+    [
+        ({"GRJAX_TUNE_HOST": "0"}, "GRJAX_TUNE_HOST=0"),
+        (
+            {"XLA_FLAGS": "--xla_a=1 --xla_cpu_experimental_ynn_fusion_type=-individual_convolution"},
+            "XLA_FLAGS has --xla_cpu_experimental_ynn_fusion_type=-individual_convolution",
+        ),
+    ],
+)
+def test_what_the_user_says_stands(fresh, environ, reason):
+    before = dict(environ)
+    assert host.tune(environ) == host.Tuning(None, {}, {"xla_flag": reason, "malloc": reason})
+    assert environ == before
+    assert fresh == []
+
+
+@pytest.mark.parametrize("environ", [{"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}, {"MALLOC_ARENA_MAX": "2"}])
+def test_malloc_that_the_environment_sets_stays(fresh, environ):
+    name = next(iter(environ))
+    tuning = host.tune(environ)
+    assert (tuning.xla_flag, tuning.malloc, tuning.left) == (FLAG, {}, {"malloc": f"{name} is set"})
+    assert fresh == []
+
+
+def test_another_value_for_the_switch_is_an_error(fresh):
+    with pytest.raises(ConfigError, match="GRJAX_TUNE_HOST: must be 0 or 1, got 'no'"):
+        host.tune({"GRJAX_TUNE_HOST": "no"})
+
+
+def test_nothing_is_set_under_another_c_library(fresh, monkeypatch):
+    monkeypatch.setattr(host, "_c_library", lambda: None)
+    environ = {}
+    tuning = host.tune(environ)
+    assert (tuning.xla_flag, tuning.malloc, environ) == (None, {}, {})
+    assert tuning.left["malloc"] == "the C library is not glibc"
+
+
+def musl(name):
+    raise ValueError("unrecognized configuration name")
+
+
+@pytest.mark.parametrize("confstr", [musl, lambda name: None, lambda name: "NPTL 2"])
+def test_other_c_libraries_are_known(monkeypatch, confstr):
+    monkeypatch.setattr("os.confstr", confstr)
+    assert host._c_library() is None
+
+
+@pytest.mark.parametrize(
+    ("platforms", "plugins", "expected"),
+    [
+        ("cpu", ["cuda12"], None),
+        ("cpu,cuda", ["cuda12"], None),
+        ("cuda", [], "JAX_PLATFORMS=cuda"),
+        ("tpu,cpu", [], "JAX_PLATFORMS=tpu,cpu"),
+        (None, [], None),
+        (None, ["xla_cuda12"], "jax has a plugin for an accelerator, xla_cuda12"),
+    ],
+)
+def test_an_accelerator_is_known(monkeypatch, tmp_path, platforms, plugins, expected):
+    (tmp_path / "jax_plugins").mkdir()
+    for name in plugins:
+        (tmp_path / "jax_plugins" / f"{name}.py").touch()
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [])
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    assert host._accelerator({} if platforms is None else {"JAX_PLATFORMS": platforms}) == expected
+
+
+def test_nothing_is_set_for_an_accelerator(fresh, monkeypatch):
+    monkeypatch.setattr(host, "_accelerator", lambda environ: "JAX_PLATFORMS=cuda")
+    environ = {}
+    assert host.tune(environ).xla_flag is None
+    assert (environ, fresh) == ({}, [])
+
+
+@pytest.mark.parametrize("version", ["0.9.2", "0.13.0", "1.0"])
+def test_a_jaxlib_that_was_not_tried_gets_no_flag(fresh, monkeypatch, version):
+    monkeypatch.setattr("importlib.metadata.version", lambda name: version)
+    environ = {}
+    tuning = host.tune(environ)
+    assert (tuning.xla_flag, environ) == (None, {})
+    assert tuning.left == {"xla_flag": f"not tried with jaxlib {version}"}
+    assert tuning.malloc
+
+
+@pytest.mark.parametrize("version", ["0.10.0", "0.10.2", "0.11.1", "0.12.0.1", "0.12.1.dev20260101"])
+def test_a_jaxlib_that_was_tried_gets_the_flag(fresh, monkeypatch, version):
+    monkeypatch.setattr("importlib.metadata.version", lambda name: version)
+    assert host.tune({}).xla_flag == FLAG
+
+
+def test_too_late_for_the_flag(fresh, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jax", object())
+    environ = {}
+    tuning = host.tune(environ)
+    assert (tuning.left, environ) == ({"xla_flag": "jax was imported before"}, {})
+
+
+def test_other_processors_and_files_of_flags_get_no_flag(fresh, monkeypatch):
+    environ = {"XLA_FLAGS": "flags.txt"}
+    assert host.tune(environ).left == {"xla_flag": "XLA_FLAGS is the name of a file"}
+    assert environ == {"XLA_FLAGS": "flags.txt"}
+    monkeypatch.setattr(host, "_done", [])
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    assert host.tune({}).left == {"xla_flag": "not measured on aarch64"}
+
+
+def test_many_cores_keep_their_heaps(fresh, monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(16)), raising=False)
+    tuning = host.tune({})
+    assert "M_ARENA_MAX" not in tuning.malloc
+    assert fresh == [(-4, 0), (-1, 2**31 - 1)]
+    assert tuning.left == {"one_arena": "16 cores, measured on at most 4"}
+
+
+COMPUTE = """
+import json, sys
+from grjax import host
+assert "jax" not in sys.modules, "the import of grjax.host imports jax"
+tuning = host.tune()
+import jax, jax.numpy as jnp
+x = jnp.ones((4, 8, 8, 3))
+y = jax.lax.conv(x, jnp.ones((8, 8, 3, 3)), (1, 1), "SAME")
+print(json.dumps([tuning.xla_flag, float(y.sum())]))
+"""
+
+
+def test_the_installed_jaxlib_knows_the_flag_it_is_given():
+    # XLA would abort the process. `.ci/run` runs this on each supported pair of Python and jax.
+    flag, total = json.loads(process(COMPUTE))
+    first, end = host._KNOWN_BY
+    known = first <= tuple(map(int, importlib.metadata.version("jaxlib").split(".")[:2])) < end
+    assert (flag == FLAG) == (known and GLIBC and host.platform.machine() == "x86_64")
+    assert total > 0
+
+
+FAULTS = """
+import resource, sys
+from grjax import host
+if sys.argv[1] == "tuned":
+    host.tune()
+import numpy as np
+for number in range(20):
+    if number == 5:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    np.ones(2**23)  # 64 MB, freed at once: above what malloc by itself learns to keep
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@needs_glibc
+def test_memory_that_was_freed_is_taken_again():
+    # Huge pages may be faults of 2 MB: fewer, but each array has its own.
+    assert int(process(FAULTS, "untouched")) >= 15
+    assert int(process(FAULTS, "tuned")) < 5
+
+
+# The first import of jax, wherever it is, ends the process; it says whether the host was set up then.
+AT_IMPORT = """
+import os, runpy, sys
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "jax":
+            from grjax import host
+            print("tuned" if host.tuned() else "not tuned", flush=True)
+            os._exit(0)
+
+sys.meta_path.insert(0, Watch())
+script = sys.argv[1]
+sys.argv = sys.argv[1:2]
+sys.path.insert(0, os.path.dirname(script))
+runpy.run_path(script, run_name="__main__")
+print("no jax")
+"""
+# Benchmarks that measure nothing with jax in their own process, and what has no process of its own.
+WITHOUT = {"environment", "noise_table", "rounds", "startup", "train", "train_torch"}
+ENTRY_POINTS = [
+    ROOT / "run.py",
+    ROOT / "tests" / "conftest.py",
+    *sorted((ROOT / "examples").glob("*.py")),
+    *(path for path in sorted((ROOT / "benchmarks").glob("*.py")) if path.stem not in WITHOUT),
+]
+
+
+@pytest.mark.parametrize("path", ENTRY_POINTS, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_the_host_is_set_up_before_jax_is_imported(path):
+    if path.stem == "keras_jax":
+        pytest.importorskip("keras")
+    assert process(AT_IMPORT, path, KERAS_BACKEND="jax").splitlines()[-1] == "tuned"
+
+
+def test_the_library_does_not_set_it_up():
+    code = "import os, grjax.train, grjax.host as host; print(host.tuned(), os.environ.get('XLA_FLAGS'))"
+    assert process(code) == "None None\n"
