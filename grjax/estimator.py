@@ -103,7 +103,7 @@ class GRClassifier(ClassifierMixin, BaseEstimator):
         self._shape = images.shape[1:]
         self._model = trained.experiment.model
         self._variables = {"params": trained.state.params, "batch_stats": trained.state.batch_stats}
-        self._statistics = trained.experiment.dataset.channel_statistics()
+        self._statistics = trained.experiment.statistics()
         return self
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:  # noqa: N803

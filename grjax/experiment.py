@@ -47,6 +47,7 @@ class Experiment:
     augmentation: augment.BatchAugmentation
     mixing: mixing.Mixing | None
     views: int  # of each example in a batch
+    standardise: bool  # images, by mean and standard deviation of each channel
     image_shape: tuple[int, ...]  # that the model sees: (height, width, channels)
     sampler: Sampler
     feed: Resident | Streaming
@@ -69,6 +70,13 @@ class Experiment:
 
         calls = step // self.steps_per_call, self.total_steps // self.steps_per_call
         return self.feed.batches("train", positions, *calls, training=True)
+
+    def statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """What is taken off each channel of an image, and what it is divided by: float32 [channels] each."""
+        if self.standardise:
+            return self.dataset.channel_statistics()
+        channels = self.dataset.splits["train"].images.shape[-1]
+        return np.zeros(channels, np.float32), np.ones(channels, np.float32)
 
     def learning_rate_at(self, step: int) -> float:
         """The learning rate with which the step after `step` is taken."""
@@ -181,7 +189,7 @@ def create(
         )
     if config.batch_size > len(train):
         raise ConfigError(f"batch_size: {config.batch_size} exceeds the {len(train)} training examples")
-    sampler = Sampler(len(train), config.batch_size, config.order_seed)
+    sampler = Sampler(len(train), config.batch_size, config.order_seed, config.data.order)
 
     per_epoch = sampler.steps_per_epoch
     total_steps = config_lib.steps(config, "train", per_epoch)
@@ -205,6 +213,7 @@ def create(
         augmentation=augmentation,
         mixing=mix,
         views=config.data.views,
+        standardise=config.data.standardise,
         image_shape=_shape_after(augmentation, train.images.shape[1:]),
         sampler=sampler,
         feed=feed.create(
