@@ -102,7 +102,7 @@ class GRClassifier(ClassifierMixin, BaseEstimator):
         self.audit_ = suspects.find(history, tuple(names), found)
         self.label_issues_ = self.audit_.suspected
         self._shape = images.shape[1:]
-        self._statistics = trained.experiment.dataset.channel_statistics()
+        self._statistics = trained.experiment.statistics()
         # What the method is made of again for predictions: its functions themselves cannot be pickled.
         self._config, self._learner = trained.config, trained.state.learner
         parts = trained.experiment.parts

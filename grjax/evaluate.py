@@ -98,7 +98,7 @@ def measured_row(experiment: Experiment, predictions: Mapping[str, Predictions])
 
 def device_data(experiment: Experiment) -> DeviceData:
     """The data that stay on the devices, replicated."""
-    mean, std = experiment.dataset.channel_statistics()
+    mean, std = experiment.statistics()
     arrays = (experiment.feed.device_images(), experiment.noise.labels, mean, std)
     return DeviceData(*replicate(arrays))
 

@@ -35,6 +35,7 @@ class Experiment:
     parts: Parts  # what the method works with: model, loss, optimiser, ...
     schedule: optimizers.Schedule  # step -> factor of the learning rate
     learning_rate: float
+    standardise: bool  # images, by mean and standard deviation of each channel
     sampler: Sampler
     feed: Feed
     batch_size: int
@@ -73,6 +74,13 @@ class Experiment:
 
         calls = step // self.steps_per_call, self.total_steps // self.steps_per_call
         return self.feed.batches("train", positions, *calls, training=True)
+
+    def statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """What is taken off each channel of an image, and what it is divided by: float32 [channels] each."""
+        if self.standardise:
+            return self.dataset.channel_statistics()
+        channels = self.dataset.splits["train"].images.shape[-1]
+        return np.zeros(channels, np.float32), np.ones(channels, np.float32)
 
     def learning_rate_at(self, step: int) -> float:
         """The learning rate with which the step after `step` is taken."""
@@ -183,7 +191,7 @@ def create(
         )
     if config.batch_size > len(train):
         raise ConfigError(f"batch_size: {config.batch_size} exceeds the {len(train)} training examples")
-    sampler = Sampler(len(train), config.batch_size, config.order_seed)
+    sampler = Sampler(len(train), config.batch_size, config.order_seed, config.data.order)
 
     per_epoch = sampler.steps_per_epoch
     total_steps = config_lib.steps(config, "train", per_epoch)
@@ -204,6 +212,7 @@ def create(
         parts=parts,
         schedule=schedule,
         learning_rate=config.optimizer.learning_rate,
+        standardise=config.data.standardise,
         sampler=sampler,
         feed=feed.create(
             config.data.feed,

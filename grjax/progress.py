@@ -1,12 +1,55 @@
 """What a person sees while a run goes on: a live bar on a terminal, plain lines elsewhere."""
 
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from grjax.metrics import Row
+
+
+@contextmanager
+def counted(what: str, seconds_between_lines: float = 60.0) -> Iterator[Callable[[int, int], None]]:
+    """Within it, a function (done, total) shows how far a long piece of work is, and the time that is left.
+
+    On a terminal that is a bar, elsewhere a line now and then, on the process' own stderr: what is prepared
+    inside TFDS finds `sys.stderr` redirected.
+
+    Args:
+      what: is counted, as 'document vectors, words'.
+      seconds_between_lines: where there is no terminal.
+    """
+    console = Console(file=sys.__stderr__, highlight=False, soft_wrap=True)
+    bar = Progress(
+        TextColumn(what), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=console,
+        disable=not console.is_terminal,
+    )  # fmt: skip
+    task = bar.add_task("", total=None)
+    begin: tuple[float, int] | None = None
+    said = time.monotonic()
+
+    def report(done: int, total: int) -> None:
+        nonlocal begin, said
+        now = time.monotonic()
+        begin = begin or (now, done)  # what was done before a restart took no time now
+        bar.update(task, completed=done, total=total)
+        if not console.is_terminal and done > begin[1] and now - said >= seconds_between_lines:
+            minutes = (now - begin[0]) / (done - begin[1]) * (total - done) / 60
+            console.print(f"{what}: {done:,} of {total:,}, {minutes:.0f} minutes left", markup=False)
+            said = now
+
+    with bar:
+        yield report
 
 
 class Display:

@@ -27,6 +27,7 @@ DISTRIBUTIONS = {
     "torchvision": (stats.norm(scale=(2 / FAN_OUT) ** 0.5), uniform(300**-0.5)),
     "apl": (uniform((6 / FAN_IN) ** 0.5), uniform((6 / 500) ** 0.5)),
     "xavier": (uniform((6 / (FAN_IN + FAN_OUT)) ** 0.5), uniform((6 / 500) ** 0.5)),
+    "caffe": (uniform((3 / FAN_IN) ** 0.5), uniform((3 / 300) ** 0.5)),
     "msra": (stats.norm(scale=(2 / FAN_IN) ** 0.5), stats.norm(scale=(2 / 300) ** 0.5)),
     "wrn": (stats.norm(scale=(2 / FAN_OUT) ** 0.5), uniform(300**-0.5)),
     "keras": (he_truncated(FAN_IN), he_truncated(300)),
@@ -45,7 +46,7 @@ def test_kernels_follow_their_distribution(name):
 
 @pytest.mark.parametrize("name", SCHEMES)
 def test_biases_are_zero_or_uniform_by_the_fan_in(name):
-    zero = name in ("msra", "wrn", "keras")
+    zero = name in ("caffe", "msra", "wrn", "keras")
     for bias in (SCHEMES[name].conv_bias(FAN_IN), SCHEMES[name].dense_bias(FAN_IN)):
         drawn = np.asarray(bias(jax.random.key(0), (5000,), jnp.float32))
         if zero:

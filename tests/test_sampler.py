@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from grjax.data.sampler import Sampler
+from grjax.errors import ConfigError
 
 
 def epoch_of(sampler, epoch):
@@ -97,3 +98,34 @@ def test_writing_to_a_batch_does_not_change_it_for_others():
     expected = sampler[0].copy()
     sampler[0][:] = -1
     np.testing.assert_array_equal(sampler[0], expected)
+
+
+@pytest.mark.parametrize(("num_examples", "batch_size"), [(100, 10), (10, 3), (7, 7), (11, 4)])
+def test_a_fixed_order_is_cycled_and_leaves_nothing_out(num_examples, batch_size):
+    sampler = Sampler(num_examples, batch_size, seed=3, order="fixed")
+    stream = np.concatenate([sampler[step] for step in range(3 * num_examples)])
+    cycles = stream.reshape(-1, num_examples)
+    np.testing.assert_array_equal(np.sort(cycles[0]), np.arange(num_examples))
+    np.testing.assert_array_equal(cycles, np.broadcast_to(cycles[0], cycles.shape))
+    for step in range(num_examples):
+        assert len(np.unique(sampler[step])) == batch_size
+
+
+def test_a_fixed_order_is_the_shuffled_one_of_the_first_epoch_and_has_its_seed():
+    fixed, shuffled = (Sampler(60, 10, 5, order) for order in ("fixed", "shuffled"))
+    np.testing.assert_array_equal(epoch_of(fixed, 0), epoch_of(shuffled, 0))
+    np.testing.assert_array_equal(epoch_of(fixed, 7), epoch_of(fixed, 0))
+    assert tuple(Sampler(60, 10, 6, "fixed")[0]) != tuple(fixed[0])
+
+
+@pytest.mark.parametrize("step", [0, 2**40, np.int64(2**40)])
+def test_a_batch_of_a_fixed_order_is_int32_and_a_function_of_the_step(step):
+    sampler = Sampler(10, 4, seed=0, order="fixed")
+    batch = sampler[step]
+    assert batch.dtype == np.int32
+    np.testing.assert_array_equal(batch, sampler[int(step) % 5])  # 5 batches of 4 are 2 cycles of 10
+
+
+def test_an_unknown_order_is_refused():
+    with pytest.raises(ConfigError, match=r"data\.order: must be 'shuffled' or 'fixed', got 'sorted'"):
+        Sampler(10, 2, 0, "sorted")

@@ -70,5 +70,6 @@ def test_what_cannot_be_said_is_refused(call, message):
 
 def test_seeds_of_noise_initialisation_and_order_make_a_pair():
     flat = {"noise.seed": 3, "init_seed": 4, "order_seed": 5, "loss.beta": 8}
-    assert seeds_of(flat) == (3, 4, 5)
+    assert seeds_of(flat) == (3, 4, 5, None, None)  # those of imbalance and open set are not given
+    assert seeds_of({**flat, "imbalance.seed": 6}) != seeds_of(flat)
     assert seeds_of({**flat, "noise.seed": 6}) != seeds_of(flat)

@@ -32,6 +32,11 @@ def defaults() -> ConfigDict:
                 # Names of grjax.data.augment, applied in turn; ("default",): as published for the data set.
                 "augmentation": (),
                 "mixing": {"name": "none"},  # of grjax.data.mixing: mixup, cutmix
+                # By mean and standard deviation of each channel over the training split; False: pixels from 0
+                # to 255, and features as they are.
+                "standardise": True,
+                # Of training examples: 'shuffled' anew each epoch, or 'fixed', one order that is cycled.
+                "order": "shuffled",
                 "views": 1,  # of each example in a batch, augmented independently
                 "feed": "auto",  # 'resident' on the devices, 'streaming' from the host; auto: by size
                 "random_resized_crop": False,  # of training images in files of their own, by the workers
@@ -130,6 +135,8 @@ def resolve(*layers: Mapping[str, Any] | ConfigDict) -> ConfigDict:
         raise ConfigError(
             f"data.validation_labels: must be 'clean' or 'noisy', got {merged['data']['validation_labels']!r}"
         )
+    if merged["data"]["order"] not in ("shuffled", "fixed"):
+        raise ConfigError(f"data.order: must be 'shuffled' or 'fixed', got {merged['data']['order']!r}")
     return ConfigDict(merged).lock()
 
 

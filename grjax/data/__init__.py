@@ -17,7 +17,7 @@ from grjax.data.dataset import Dataset, Split
 from grjax.data.digits import Digits
 from grjax.data.food101n import food101n
 from grjax.data.image_files import ImageFiles
-from grjax.data.imdb import Imdb
+from grjax.data.imdb import Imdb, ImdbSkipGram
 from grjax.data.mnist_family import FashionMnist, Kmnist, Mnist
 from grjax.data.own import from_arrays
 from grjax.data.prepared import from_prepared, is_prepared
@@ -37,6 +37,7 @@ _BUILDERS: dict[str, type[tfds.core.GeneratorBasedBuilder]] = {
     "digits": Digits,
     "fashion_mnist": FashionMnist,
     "imdb": Imdb,
+    "imdb_skip_gram": ImdbSkipGram,
     "kmnist": Kmnist,
     "mnist": Mnist,
     "svhn": Svhn,

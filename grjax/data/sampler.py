@@ -1,19 +1,43 @@
 """Which examples make the batch of a step: a pure function of (seed, step)."""
 
 import functools
+from typing import Literal, get_args
 
 import numpy as np
 
+from grjax.errors import ConfigError
+
+Order = Literal["shuffled", "fixed"]
+
 
 class Sampler:
-    """Batches without replacement within an epoch, in an order drawn anew each epoch.
+    """Batches without replacement, in an order drawn anew each epoch or in one that is cycled.
 
     `sampler[step]` is the global batch of that step, int32 [batch_size] positions in [0, num_examples),
-    without duplicates. An epoch has num_examples // batch_size steps; the rest of its examples are left out,
-    others each epoch. Nothing is stored: after a resume, step 1000 is the same batch as ever.
+    without duplicates. An epoch has num_examples // batch_size steps. Nothing is stored: after a resume,
+    step 1000 is the same batch as ever.
+
+    Args:
+      num_examples: N.
+      batch_size: at most N.
+      seed: of the order.
+      order: 'shuffled': each epoch has an order of its own, and the rest of its examples is left out, others
+        each epoch. 'fixed': one order is drawn and cycled, as a data layer of Caffe reads a shuffled file
+        again and again; a batch at its end goes on at its beginning, and no example is left out.
+
+    Raises:
+      ConfigError: another order.
+
+    Example:
+      >>> sampler = Sampler(5, 2, seed=0, order="fixed")
+      >>> [sampler[step].tolist() for step in range(5)]
+      [[4, 2], [0, 1], [3, 4], [2, 0], [1, 3]]
     """
 
-    def __init__(self, num_examples: int, batch_size: int, seed: int):
+    def __init__(self, num_examples: int, batch_size: int, seed: int, order: Order = "shuffled"):
+        if order not in get_args(Order):
+            raise ConfigError(f"data.order: must be 'shuffled' or 'fixed', got {order!r}")
+        self._fixed = order == "fixed"
         self._num_examples = num_examples
         self._batch_size = batch_size
         self._seed = seed
@@ -21,6 +45,9 @@ class Sampler:
         self._epoch_order = functools.lru_cache(maxsize=2)(self._draw_order)
 
     def __getitem__(self, step: int) -> np.ndarray:
+        if self._fixed:
+            places = int(step) * self._batch_size + np.arange(self._batch_size)
+            return self._epoch_order(0)[places % self._num_examples]
         epoch, position = divmod(step, self.steps_per_epoch)
         start = position * self._batch_size
         return self._epoch_order(epoch)[start : start + self._batch_size].copy()

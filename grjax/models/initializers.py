@@ -17,6 +17,7 @@ HE_UNIFORM = variance_scaling(2.0, "fan_in", "uniform")
 HE_NORMAL = variance_scaling(2.0, "fan_in", "normal")
 HE_NORMAL_FAN_OUT = variance_scaling(2.0, "fan_out", "normal")
 HE_TRUNCATED = variance_scaling(2.0, "fan_in", "truncated_normal")  # cut at 2σ, as Keras' he_normal
+CAFFE_XAVIER = variance_scaling(1.0, "fan_in", "uniform")  # ±√(3/fan_in)
 XAVIER_UNIFORM = variance_scaling(1.0, "fan_avg", "uniform")
 
 
@@ -42,7 +43,7 @@ class Scheme(NamedTuple):
     dense_bias: Callable[[int], Initializer]
 
 
-InitScheme = Literal["torch", "torchvision", "apl", "xavier", "msra", "wrn", "keras"]
+InitScheme = Literal["torch", "torchvision", "apl", "xavier", "caffe", "msra", "wrn", "keras"]
 
 SCHEMES: dict[str, Scheme] = {
     # PyTorch's defaults, which a repository has that says nothing.
@@ -53,6 +54,8 @@ SCHEMES: dict[str, Scheme] = {
     "apl": Scheme(HE_UNIFORM, torch_bias, XAVIER_UNIFORM, torch_bias),
     # github.com/dmizr/phuber's LeNet.
     "xavier": Scheme(XAVIER_UNIFORM, torch_bias, XAVIER_UNIFORM, torch_bias),
+    # The filler "xavier" of Caffe, which looks at the inputs alone.
+    "caffe": Scheme(CAFFE_XAVIER, zero_bias, CAFFE_XAVIER, zero_bias),
     # He et al., 2015; "msra" in Caffe.
     "msra": Scheme(HE_NORMAL, zero_bias, HE_NORMAL, zero_bias),
     # github.com/szagoruyko/wide-residual-networks (Lua Torch).

@@ -11,6 +11,8 @@ import numpy as np
 
 from grjax.config import flatten
 from grjax.errors import ConfigError
+from grjax.registry import closest
+from grjax.sweep.statistics import SEEDS
 
 Point = dict[str, Any]
 Axis = Sequence[Mapping[str, Any]]
@@ -32,15 +34,26 @@ def over(key: str, values: Iterable[Any]) -> list[Point]:
     return [flatten(value, f"{key}.") if isinstance(value, Mapping) else {key: value} for value in plain]
 
 
-def seeds(values: Iterable[int]) -> list[Point]:
+def seeds(values: Iterable[int], also: Sequence[str] = ()) -> list[Point]:
     """The axis of repetitions: noise, initialisation and order all drawn anew, from the same number.
+
+    Args:
+      values: the numbers.
+      also: further keys that get the number: 'imbalance.seed', so that other examples stay each time, or
+        'open_set.seed'.
+
+    Raises:
+      ConfigError: a key of `also` that is no seed of a repetition.
 
     Example:
       >>> from grjax.sweep import seeds
       >>> seeds([3])
       [{'noise.seed': 3, 'init_seed': 3, 'order_seed': 3}]
     """
-    return [{"noise.seed": seed, "init_seed": seed, "order_seed": seed} for seed in values]
+    for key in also:
+        if key not in SEEDS:
+            raise ConfigError(f"seeds: {key!r} is no seed of a repetition; {closest(key, SEEDS)}")
+    return [dict.fromkeys(("noise.seed", "init_seed", "order_seed", *also), seed) for seed in values]
 
 
 def product(*axes: Axis) -> list[Point]:

@@ -13,8 +13,9 @@ from grjax.errors import ConfigError
 
 Seed = TypeVar("Seed", bound=Hashable)
 
-# What makes a repetition: runs that agree in these see the same wrong labels, and begin and are fed alike.
-SEEDS = ("noise.seed", "init_seed", "order_seed")
+# What makes a repetition: runs that agree in these see the same examples and wrong labels, and begin and are
+# fed alike.
+SEEDS = ("noise.seed", "init_seed", "order_seed", "imbalance.seed", "open_set.seed")
 
 
 @dataclasses.dataclass(frozen=True)
