@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from small_runs import on_one_device
 
 from grjax import config, devices, dynamics, experiment
 from grjax.data import feed
@@ -33,11 +34,6 @@ def layer(**overrides):
 
 def make(**overrides):
     return experiment.create(config.resolve(config.unflatten(layer(**overrides))))
-
-
-def on_one_device(parts):
-    step = parts.train_step()
-    return jax.jit(jax.vmap(step, axis_name=devices.AXIS, in_axes=(None, None, 0), out_axes=None))
 
 
 class Reference:
@@ -110,7 +106,7 @@ def test_the_train_step_notes_the_logits_it_trains_on_on_one_device_and_four():
     parts = make(train_steps=6, eval_every_steps=6, checkpoint_every_steps=6)
     data, state, reference = device_data(parts), parts.init_state(), Reference(len(parts.noise.labels))
     images, labels = parts.dataset.splits["train"].images, parts.noise.labels
-    step, p_step = on_one_device(parts), devices.parallelize(parts.train_step())
+    step, p_step = on_one_device(parts.train_step()), devices.parallelize(parts.train_step())
     forward = jax.jit(lambda state, images: logits_by_hand(parts, state, data.standardise(images)))
     batches = np.stack([parts.sampler[k] for k in range(6)])
     spread = devices.replicate(state)
@@ -139,7 +135,7 @@ def test_of_views_the_first_counts_and_of_mixtures_the_larger_part():
     both = logits_by_hand(parts, state, data.standardise(jnp.concatenate(views)))
     reference = Reference(len(labels))
     reference.see(positions, both[: len(positions)], labels[positions])
-    after, _ = on_one_device(parts)(state, data, feed.Batch(positions[None, None]))
+    after, _ = on_one_device(parts.train_step())(state, data, feed.Batch(positions[None, None]))
     reference.check(dynamics.summary(after.dynamics, parts.noise.ids), tolerance=1e-4)
 
     share = jnp.linspace(0, 1, len(positions))
@@ -150,7 +146,7 @@ def test_of_views_the_first_counts_and_of_mixtures_the_larger_part():
     own = np.asarray(share) >= 0.5
     reference = Reference(len(labels))
     reference.see(positions[own], mixed[own], labels[positions][own])
-    after, _ = on_one_device(parts)(state, data, feed.Batch(positions[None, None]))
+    after, _ = on_one_device(parts.train_step())(state, data, feed.Batch(positions[None, None]))
     reference.check(dynamics.summary(after.dynamics, parts.noise.ids), tolerance=1e-4)
 
 

@@ -6,34 +6,17 @@ import json
 import jax
 import numpy as np
 import pytest
+import small_runs
+from small_runs import final_state
 
-from grjax import config, experiment, stopwatch, train
+from grjax import stopwatch, train
 from grjax.errors import ConfigError
 from grjax.train import train_and_evaluate
-from grjax.workdir.checkpoints import Checkpoints
 
 
 def small(**overrides):
     """12 steps of 64 digits, evaluated and saved after every 6."""
-    layer = {
-        "noise.rate": 0.4,
-        "model.features": (8,),
-        "model.hidden": 16,
-        "batch_size": 64,
-        "train_steps": 12,
-        "eval_every_steps": 6,
-        "checkpoint_every_steps": 6,
-        "tensorboard": False,
-        **overrides,
-    }
-    return config.resolve(config.unflatten(layer))
-
-
-def final_state(workdir):
-    checkpoints = Checkpoints(workdir / "checkpoints", 3)
-    state = checkpoints.restore(checkpoints.steps()[-1], like=experiment.create(small()).init_state())
-    checkpoints.close()
-    return state
+    return small_runs.small(**{"eval_every_steps": 6, "checkpoint_every_steps": 6, **overrides})
 
 
 @pytest.fixture(scope="module")

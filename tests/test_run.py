@@ -14,9 +14,9 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from small_runs import assert_identical, final_state
 
 from grjax import config, experiment
-from grjax.workdir.checkpoints import Checkpoints
 from grjax.workdir.folder import read_config
 
 ROOT = Path(__file__).parent.parent
@@ -51,15 +51,6 @@ def run(*arguments, devices=1):
     return process.returncode, output
 
 
-def final_params(workdir):
-    run_config = config.resolve(read_config(workdir).to_dict())
-    checkpoints = Checkpoints(workdir / "checkpoints", 3)
-    like = experiment.create(run_config).init_state()
-    state = checkpoints.restore(checkpoints.steps()[-1], like=like)
-    checkpoints.close()
-    return state.learner.params
-
-
 def results(workdir):
     """metrics.jsonl and summary.json without what a clock measured."""
     timed = {"seconds", "examples_per_second", "seconds_to_first_step", "wall_seconds"}
@@ -70,8 +61,7 @@ def results(workdir):
 
 def assert_same_run(one, other):
     assert results(one) == results(other)
-    for a, b in zip(jax.tree.leaves(final_params(one)), jax.tree.leaves(final_params(other)), strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_identical(final_state(one).learner, final_state(other).learner)
     with np.load(one / "noise.npz") as ours, np.load(other / "noise.npz") as theirs:
         assert all(np.array_equal(ours[key], theirs[key]) for key in ours)
 
@@ -208,7 +198,7 @@ def test_two_processes_equal_one(tmp_path):
     processes = two_processes(tmp_path / "two", few)
     outputs = [process.communicate(timeout=1000)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
-    ones, twos = final_params(tmp_path / "one"), final_params(tmp_path / "two")
+    ones, twos = final_state(tmp_path / "one").learner.params, final_state(tmp_path / "two").learner.params
     for a, b in zip(jax.tree.leaves(ones), jax.tree.leaves(twos), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
     initial = (

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from small_runs import assert_close, on_one_device
 
 from grjax import config, devices, experiment, losses
 from grjax.data import augment, feed
@@ -33,16 +34,6 @@ def make(**overrides):
         **overrides,
     }
     return experiment.create(config.resolve(config.unflatten(layer)))
-
-
-def on_one_device(step):
-    """The step as one device would run it: one part, on a vmapped axis."""
-    return jax.jit(jax.vmap(step, axis_name=devices.AXIS, in_axes=(None, None, 0), out_axes=None))
-
-
-def assert_trees_close(one, other, tolerance):
-    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance)
 
 
 def predicted(parts, state, data):
@@ -80,8 +71,8 @@ def test_four_devices_equal_one(normalization):
             )
     assert single.learner.params["Dense_1"]["kernel"].dtype == jnp.float64
     # Dynamics are float32 there, too, and have tests of their own.
-    assert_trees_close(spread.replace(dynamics=()), single.replace(dynamics=()), 1e-7)
-    assert_trees_close(spread_metrics, single_metrics, 1e-6)
+    assert_close(spread.replace(dynamics=()), single.replace(dynamics=()), 1e-7)
+    assert_close(spread_metrics, single_metrics, 1e-6)
     moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), single.learner.params, initial.learner.params)
     assert max(jax.tree.leaves(moved)) > 1e-3
 
@@ -105,7 +96,7 @@ def test_several_steps_a_call_equal_several_calls():
     for k in range(3):
         state, one = step(state, data, feed.Batch(batches[k : k + 1][None]))
         np.testing.assert_allclose(metrics["loss"][k], one["loss"][0], rtol=1e-5)
-    assert_trees_close(together.learner.params, state.learner.params, 1e-6)
+    assert_close(together.learner.params, state.learner.params, 1e-6)
 
 
 def test_state_is_donated():

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
+from small_runs import final_state, rows
 
 from grjax import config, experiment, losses
 from grjax.config import files as config_file
@@ -17,7 +18,6 @@ from grjax.sweep.programs import Shared
 from grjax.sweep.queue import open_storage
 from grjax.together import Alone
 from grjax.train import train_and_evaluate, train_together
-from grjax.workdir.checkpoints import Checkpoints
 
 BASE = {
     "noise": {"name": "symmetric", "rate": 0.4},
@@ -173,20 +173,6 @@ def test_dry_run(tmp_path, capsys):
     assert not (tmp_path / "sweep").exists()
 
 
-TIMES = ("examples_per_second", "seconds_to_first_step", "wall_seconds", "seconds")
-
-
-def untimed(row):
-    return {key: value for key, value in row.items() if key not in TIMES}
-
-
-def final_params(workdir, like):
-    checkpoints = Checkpoints(workdir / "checkpoints", 3)
-    state = checkpoints.restore(checkpoints.steps()[-1], like=like)
-    checkpoints.close()
-    return state.learner.params
-
-
 @pytest.fixture(scope="module")
 def one_by_one(tmp_path_factory):
     """The trials one by one: their folders, and how many programs jax compiled in the course of each."""
@@ -251,24 +237,21 @@ def test_a_trial_ends_the_same_however_it_is_run(one_by_one, vmapped, kind, tmp_
     run_again(kind, folder)
     for number in PLAIN if kind == "plain" else range(6):
         ours, theirs = (path / "trials" / f"{number:04d}" for path in (folder, one_by_one[0]))
-        like = experiment.create(sweep().configs()[number]).init_state()
+        initial_state = experiment.create(sweep().configs()[number]).init_state()
         moved = 0.0
-        params = final_params(ours, like), final_params(theirs, like), like.learner.params
+        states = final_state(ours), final_state(theirs), initial_state
+        params = [state.learner.params for state in states]
         for a, b, initial in zip(*map(jax.tree.leaves, params), strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
             moved = max(moved, float(np.abs(a - initial).max()))
         assert moved > 5e-4  # far more than the tolerance
-        for one, other in zip(*map(rows, (ours, theirs)), strict=True):
+        for one, other in zip(rows(ours), rows(theirs), strict=True):
             assert one.keys() == other.keys()
-            for key, value in untimed(one).items():
+            for key, value in one.items():
                 assert value == pytest.approx(other[key], abs=2e-3), key
         one, other = (json.loads((path / "summary.json").read_text()) for path in (ours, theirs))
         assert one.keys() == other.keys()
         assert one["noise_sha256"] == other["noise_sha256"]
-
-
-def rows(workdir):
-    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
 def test_another_sweep_is_refused(vmapped):

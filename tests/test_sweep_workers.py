@@ -10,14 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import jax
-import numpy as np
 import pytest
+from small_runs import assert_identical, final_state
 
-from grjax import config, experiment
 from grjax.sweep import results
-from grjax.workdir.checkpoints import Checkpoints
-from grjax.workdir.folder import read_config
 
 ROOT = Path(__file__).parent.parent
 ONE_DEVICE = {"XLA_FLAGS": "--xla_force_host_platform_device_count=1 --xla_backend_optimization_level=0"}
@@ -220,14 +216,6 @@ def test_workers_on_postgresql(file, postgresql, tmp_path):
     assert not (tmp_path / "sweep" / "study.sqlite").exists()
 
 
-def final_params(workdir):
-    checkpoints = Checkpoints(workdir / "checkpoints", 3)
-    like = experiment.create(config.resolve(read_config(workdir).to_dict())).init_state()
-    state = checkpoints.restore(checkpoints.steps()[-1], like=like)
-    checkpoints.close()
-    return state.learner.params
-
-
 @pytest.mark.slow
 def test_no_trial_is_lost_or_doubled_over_twenty_kills(file, tmp_path):
     """And each ends bit for bit as it does undisturbed."""
@@ -253,10 +241,7 @@ def check_undisturbed(folder, undisturbed):
     assert [(line["trial"], line["state"]) for line in lines] == [(k, "complete") for k in range(6)]
     for line, other in zip(lines, results.read(undisturbed), strict=True):
         ours, theirs = folder / line["workdir"], undisturbed / other["workdir"]
-        for a, b in zip(
-            jax.tree.leaves(final_params(ours)), jax.tree.leaves(final_params(theirs)), strict=True
-        ):
-            np.testing.assert_array_equal(a, b)
+        assert_identical(final_state(ours).learner, final_state(theirs).learner)
         for key in line["summary"].keys() - timed:
             assert line["summary"][key] == other["summary"][key]
         assert len((ours / "metrics.jsonl").read_text().splitlines()) == 3

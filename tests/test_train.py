@@ -9,8 +9,10 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+import small_runs
+from small_runs import assert_identical, final_state, rows
 
-from grjax import config, data, experiment
+from grjax import data, experiment
 from grjax.data import Split, tfds_source
 from grjax.errors import ConfigError, NonFiniteError, WorkdirError
 from grjax.evaluate import evaluate_checkpoint
@@ -21,34 +23,9 @@ from grjax.workdir.checkpoints import Checkpoints
 
 
 def small(**overrides):
-    """A run of a second: 12 steps of 64 digits."""
-    layer = {
-        "noise.rate": 0.4,
-        "loss.name": "gradient_rescaling",
-        "loss.lam": 1.0,
-        "loss.beta": 8.0,
-        "optimizer.learning_rate": 0.02,
-        "model.features": (8,),
-        "model.hidden": 16,
-        "batch_size": 64,
-        "train_steps": 12,
-        "eval_every_steps": 4,
-        "checkpoint_every_steps": 4,
-        **overrides,
-    }
-    return config.resolve(config.unflatten(layer))
-
-
-def final_state(workdir, run_config):
-    checkpoints = Checkpoints(workdir / "checkpoints", run_config.keep_checkpoints)
-    state = checkpoints.restore(checkpoints.steps()[-1], like=experiment.create(run_config).init_state())
-    checkpoints.close()
-    return state
-
-
-def assert_identical(one, other):
-    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
-        np.testing.assert_array_equal(a, b)
+    """A run of a second of Gradient Rescaling."""
+    loss = {"loss.name": "gradient_rescaling", "loss.lam": 1.0, "loss.beta": 8.0}
+    return small_runs.small(**{**loss, "tensorboard": True, **overrides})
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +38,6 @@ def finished_once(tmp_path_factory, data_dir):
 def finished(finished_once, tmp_path):
     """The workdir of a finished run of `small()`, a copy for each test."""
     return Path(shutil.copytree(finished_once[0], tmp_path / "finished"))
-
-
-def rows(workdir):
-    """metrics.jsonl without what a clock measured."""
-    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in row.items() if k not in ("seconds", "examples_per_second")} for row in lines]
 
 
 def test_a_run_writes_what_the_documentation_says(finished_once):
@@ -143,14 +114,14 @@ def test_clean_labels_do_not_reach_training(finished_once, tmp_path, monkeypatch
     monkeypatch.setattr(experiment, "create", scrambled)
     train_and_evaluate(small(), tmp_path)
     monkeypatch.undo()
-    assert_identical(final_state(tmp_path, small()), final_state(finished_once[0], small()))
+    assert_identical(final_state(tmp_path), final_state(finished_once[0]))
     assert rows(tmp_path)[-1] != rows(finished_once[0])[-1]
 
 
 def test_a_run_repeats_bit_for_bit(finished_once, tmp_path):
     train_and_evaluate(small(), tmp_path)
     assert rows(tmp_path) == rows(finished_once[0])
-    assert_identical(final_state(tmp_path, small()), final_state(finished_once[0], small()))
+    assert_identical(final_state(tmp_path), final_state(finished_once[0]))
 
 
 @pytest.mark.parametrize("seed", ["noise.seed", "init_seed", "order_seed"])
@@ -210,7 +181,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(finished_once, finish
     assert (finished / "damaged" / "12").exists()
     assert json.loads((finished / "environment.json").read_text())[-1]["from_step"] == 8
     assert rows(finished) == rows(finished_once[0])
-    assert_identical(final_state(finished, small()), final_state(finished_once[0], small()))
+    assert_identical(final_state(finished), final_state(finished_once[0]))
 
 
 @pytest.mark.parametrize("name", ["noise.npz", "metrics.jsonl"])
