@@ -204,7 +204,7 @@ def _loop(
     inputs = programs.inputs(filled)
     experiments = [run.experiment for run in filled]
     evaluation = Evaluation(programs.p_eval_step, together, inputs, experiments)
-    batches = _batches(experiments, together, state, step)
+    batches: Iterator[PyTree] | None = None
 
     # The order within the loop is fixed:
     #   evaluate if due -> save if due -> stop if asked -> begin the epoch if due -> batch -> step
@@ -251,6 +251,7 @@ def _loop(
                 break
             if epoch_due:
                 state = _begin_epoch(method, epoch, state, evaluation)
+            if batches is None or (epoch_due and method.groups is not None):
                 batches = _batches(experiments, together, state, step)
 
             if profiler.due(step, step + experiment.steps_per_call):

@@ -49,6 +49,7 @@ def test_each_network_is_trained_on_what_the_other_finds_easy():
     after, metrics = one_step(parts, state, step)
     kept = int(64 * 0.6)
     assert metrics["kept"][0] == pytest.approx(kept / 64)
+    reported = metrics["loss"][0]
 
     positions = parts.sampler[step]
     data = device_data(parts)
@@ -70,6 +71,11 @@ def test_each_network_is_trained_on_what_the_other_finds_easy():
         mask[np.argsort(losses, kind="stable")[:kept]] = True
         easy.append(mask)
     assert (easy[0] != easy[1]).any()
+    chosen_losses = [
+        np.asarray(cross_entropy(logits_of(network), labels))[chosen].mean()
+        for network, chosen in zip(state.learner, reversed(easy), strict=True)
+    ]
+    assert reported == pytest.approx(np.mean(chosen_losses), rel=1e-4)
     alone = experiment.create(small())
     loss = alone.parts.loss
     for network, chosen, found in zip(state.learner, reversed(easy), after.learner, strict=True):

@@ -56,7 +56,7 @@ def test_images_take_the_cnn_and_keep_their_shape():
     small = {"model.features": (8,), "model.hidden": 16}
     model = GRClassifier(epochs=1, config=small, random_state=0).fit(images, y)
     assert model.predict_proba(images[:3]).shape == (3, 10)
-    assert type(model._model).__name__ == "CNN"
+    assert model._config.model.name == "cnn"
     with pytest.raises(ValueError, match=r"X: must be \['N', 8, 8\] as in fit"):
         model.predict(images[:, :, :7])
 
@@ -85,3 +85,12 @@ def test_it_works_in_a_pipeline_and_in_cross_validation():
 @parametrize_with_checks([GRClassifier(random_state=0)])
 def test_scikit_learn_agrees(estimator, check):
     check(estimator)
+
+
+def test_another_method_of_training():
+    features, y = make_blobs(300, centers=3, n_features=4, random_state=0)
+    options = {"method": {"name": "co_teaching", "rate": 0.2}}
+    model = GRClassifier(epochs=5, config=options, random_state=0).fit(features, y)
+    assert (model.predict(features) == y).mean() > 0.9
+    copy = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(copy.predict_proba(features), model.predict_proba(features))

@@ -294,7 +294,7 @@ def config(path, **changes):
 def test_features_of_ones_own_are_standardised(tmp_path):
     np.savez(tmp_path / "table.npz", images=FEATURES, labels=LABELS)
     parts = experiment.create(config(tmp_path / "table.npz"))
-    assert parts.image_shape == (1, 1, 5)
+    assert parts.parts.image_shape == (1, 1, 5)
     train = parts.dataset.splits["train"].images
     assert (train.dtype, train.shape) == (np.float32, (16, 1, 1, 5))
     mean, std = parts.dataset.channel_statistics()

@@ -24,9 +24,10 @@ from grjax.sweep.programs import Shared
 from grjax.together import Alone
 from grjax.train import StopRequest, train_and_evaluate, train_together
 
-# The options that each method needs, so that something happens within 12 steps, half an epoch.
+# The options that each method needs, so that something happens within 12 steps.
 OPTIONS = {
-    "co_teaching": {"method.rate": 0.4, "method.ramp_epochs": 0.1},
+    # Five steps an epoch, and examples are left out from the second on.
+    "co_teaching": {"method.rate": 0.4, "method.ramp_epochs": 1.0, "batch_size": 240},
     "single": {},
 }
 

@@ -73,6 +73,8 @@ class GroupSampler:
     """
 
     def __init__(self, positions: np.ndarray, batch_size: int, seed: int, group: int):
+        if not len(positions):
+            raise ValueError(f"positions: group {group} must have at least one example, got none")
         self._positions = np.asarray(positions, np.int32)
         self._batch_size = batch_size
         passes = -(-batch_size // len(self._positions))  # for one batch

@@ -82,7 +82,7 @@ def co_teaching(parts: Parts, *, rate: float, ramp_epochs: float = 10.0, exponen
             gradients = jax.lax.pmean(gradients, AXIS)
             memory = scatter(network.loss_memory, batch.positions, rows, AXIS)
             after.append(network.updated(parts, gradients, batch_stats, memory))
-            means.append(weights * losses)
+            means.append(len(labels) * weights * losses)  # whose mean is that over the chosen examples
         logits = sum(logits for _, _, (logits, _, _) in runs) / 2
         kept_share = {"kept": jnp.asarray(kept / num_examples, jnp.float32)}
         return Pair(*after), Seen(batch.positions, labels, logits, sum(means) / 2, metrics=kept_share)
