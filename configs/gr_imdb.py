@@ -52,7 +52,7 @@ def build(
     lam, beta = emphasis(rate, imbalanced=bool(imbalance))
     rescaling = {"lam": lam, "beta": beta, "normalization": "batch"}
     few = {"name": "positive_negative", "ratio": imbalance, "seed": seed}
-    config = {
+    config: dict[str, Any] = {
         # Vectors as they are, in one shuffled order that is cycled.
         "data": {"name": "imdb_skip_gram", "standardise": False, "order": "fixed"},
         "imbalance": few if imbalance else {"name": "none"},

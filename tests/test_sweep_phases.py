@@ -208,7 +208,8 @@ def test_an_impossible_space_shows_before_anything_runs(tmp_path):
 # How many trials compare candidates, and how many there are at a seed.
 PAPER = [
     (gr_table1, "", 91, 84), (gr_table5, "", 0, 45), (gr_table6, "", 0, 8), (gr_table7, "", 0, 30),
-    (gr_table8, "", 0, 16), (gr_table9, "", 0, 24), (gr_table9, "grid=true", 0, 72), (digits_lambda_beta, "", 192, 16),
+    (gr_table8, "", 0, 16), (gr_table9, "", 0, 24),
+    (gr_table9, "grid=true", 0, 72), (digits_lambda_beta, "", 192, 16),
 ]  # fmt: skip
 
 
