@@ -19,11 +19,11 @@ import pytest
 import tensorflow_datasets as tfds
 
 import grjax.config
-from grjax import data, experiment
-from grjax.data import feed, from_arrays
+from grjax import data, evaluate, experiment
+from grjax.data import feed, from_arrays, skip_gram
 from grjax.data.dataset import Dataset, Split
 from grjax.data.feed import DeviceData
-from grjax.data.imdb import Imdb
+from grjax.data.imdb import Imdb, ImdbSkipGram
 from grjax.data.source_files import Download
 from grjax.data.tfds_source import read
 from grjax.errors import ConfigError
@@ -140,6 +140,95 @@ def test_an_archive_and_a_folder_give_the_same_vectors_and_digests(tmp_path, tfd
     assert of_folder["sha256"]["test/pos"] == hashlib.sha256(listing.encode()).hexdigest()
     assert set(of_folder["sha256"]) == {"train/neg", "train/pos", "test/neg", "test/pos"}
     assert re.fullmatch(r"\d+\.\d+.*", of_folder["gensim"])
+
+
+def unlabelled():
+    """{path: text} of reviews without a label, twice as many as there are for training."""
+    return {f"train/unsup/{i}_0.txt": f"The end of {i}: common{i % 30} good1".encode() for i in range(96)}
+
+
+def all_reviews(**changes):
+    return dataclasses.replace(ImdbSkipGram.DISTRIBUTION, num_examples={**SIZES, "unsup": 96, **changes})
+
+
+@pytest.fixture
+def few_iterations(monkeypatch):
+    pytest.importorskip("numba")
+    few = skip_gram.Settings(iterations=5)
+    monkeypatch.setattr(skip_gram, "Settings", lambda: few)
+    monkeypatch.setattr("grjax.data.imdb._num_cores", lambda: 1)
+    return few
+
+
+def test_vectors_of_all_reviews_go_by_split_class_and_name(tmp_path, tfds_dir, few_iterations):
+    from grjax.data.vocabulary import tokens
+
+    every = {**REVIEWS, **unlabelled()}
+    folder = write(tmp_path / "aclImdb", every)
+    dataset = read(ImdbSkipGram, str(folder), all_reviews())
+    assert (dataset.name, dataset.class_names) == ("imdb_skip_gram", ("neg", "pos"))
+    names = sorted(every, key=lambda name: ("test" in name, "unsup" in name, "pos" in name, name))
+    labelled = [name for name in names if "unsup" not in name]
+    names = labelled + [name for name in names if "unsup" in name]
+    texts = [tokens(every[name].decode()) for name in names]
+    vectors = skip_gram.skip_gram(texts, few_iterations, threads=1)
+    for split, first in (("train", 0), ("test", 48)):
+        found = dataset.splits[split]
+        expected = vectors[first : first + SIZES[split]]
+        np.testing.assert_array_equal(found.images[:, 0, 0], expected)
+        np.testing.assert_array_equal(
+            found.labels, [("pos" in name) for name in labelled[first:][: len(found)]]
+        )
+    metadata = json.loads((tfds_dir / "imdb_skip_gram" / "1.0.0" / "metadata.json").read_text())
+    assert set(metadata["sha256"]) == {"train/neg", "train/pos", "train/unsup", "test/neg", "test/pos"}
+    provenance = metadata["document_vectors"]
+    assert provenance.items() >= dataclasses.asdict(few_iterations).items()
+    assert (provenance["documents"], provenance["threads"], provenance["size"]) == (160, 1, 100)
+    assert provenance["tokens"] == sum(map(len, texts))
+
+
+def test_preparing_goes_on_where_it_was_stopped_and_leaves_nothing(
+    tmp_path, tfds_dir, few_iterations, monkeypatch
+):
+    folder = write(tmp_path / "aclImdb", {**REVIEWS, **unlabelled()})
+    whole, calls = skip_gram.skip_gram, []
+
+    def stopped(texts, settings, *, report, **options):
+        def interrupt(done, total):
+            calls.append(done / total)
+            if done > 0.5 * total:
+                raise KeyboardInterrupt
+
+        whole(texts, settings, report=interrupt, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(skip_gram, "skip_gram", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            read(ImdbSkipGram, str(folder), all_reviews())
+    assert len(list(tfds_dir.glob("imdb_skip_gram/unfinished/*.npz"))) == 1
+    begun = []
+
+    def counted(texts, settings, *, report, **options):
+        return whole(texts, settings, report=lambda done, total: begun.append(done / total), **options)
+
+    monkeypatch.setattr(skip_gram, "skip_gram", counted)
+    read(ImdbSkipGram, str(folder), all_reviews())
+    assert min(begun) > 0.4
+    assert [path.name for path in (tfds_dir / "imdb_skip_gram").iterdir()] == ["1.0.0"]
+
+
+def test_reviews_without_a_label_must_all_be_there(tmp_path, tfds_dir, few_iterations):
+    folder = write(tmp_path / "aclImdb", {**REVIEWS, **unlabelled()})
+    with pytest.raises(ConfigError, match=r"train/unsup of 'imdb' must hold 97 .txt files, holds 96"):
+        read(ImdbSkipGram, str(folder), all_reviews(unsup=97))
+
+
+def test_numba_missing_is_one_error_before_anything_is_read(tmp_path, tfds_dir, monkeypatch):
+    monkeypatch.setitem(sys.modules, "numba", None)
+    monkeypatch.setattr("grjax.data.source_files.read", None)
+    folder = write(tmp_path / "aclImdb", {**REVIEWS, **unlabelled()})
+    with pytest.raises(ConfigError, match=r"numba: must be installed .*'grjax\[text\]'"):
+        read(ImdbSkipGram, str(folder), all_reviews())
 
 
 TEXTS = [" ".join(f"w{(i * j) % 17}" for j in range(40)) for i in range(30)]
@@ -303,6 +392,21 @@ def test_features_of_ones_own_are_standardised(tmp_path):
     np.testing.assert_allclose(np.std(np.asarray(seen), (0, 1, 2))[[0, 1, 4]], 1, rtol=1e-5)
     assert std[3] == 1  # constant
     assert std[2] == 1  # or so to the resolution of float32, about a mean of 3
+
+
+@pytest.mark.parametrize("standardise", [True, False])
+def test_features_may_be_left_as_they_are(tmp_path, standardise):
+    np.savez(tmp_path / "table.npz", images=FEATURES, labels=LABELS)
+    parts = experiment.create(config(tmp_path / "table.npz", data={"standardise": standardise}))
+    features = parts.dataset.splits["train"].images
+    seen = np.asarray(evaluate.device_data(parts).standardise(jnp.asarray(features)))
+    assert np.array_equal(seen, features) == (not standardise)
+
+
+def test_raw_features_are_not_looked_at_for_their_scale(tmp_path, monkeypatch):
+    np.savez(tmp_path / "table.npz", images=FEATURES, labels=LABELS)
+    monkeypatch.setattr(Dataset, "channel_statistics", None)
+    evaluate.device_data(experiment.create(config(tmp_path / "table.npz", data={"standardise": False})))
 
 
 def test_the_scale_of_small_features_is_kept():

@@ -96,7 +96,8 @@ def shrink(
     """
     unit = "epochs" if "train_epochs" in config else "steps"
     share = num_steps / config[f"train_{unit}"]
-    data = {key: value for key, value in config["data"].items() if key not in ("dir", "image_size")}
+    of_its_data = ("dir", "image_size", "standardise")  # raw features have a scale of their own
+    data = {key: value for key, value in config["data"].items() if key not in of_its_data}
     data |= {"name": "digits", "random_resized_crop": False}
     if augmentation is not None:
         data["augmentation"] = augmentation

@@ -1,0 +1,103 @@
+"""IMDB, Table 5 of arXiv:1905.11233: what a sweep of configs/gr_table5.py found, beside the paper's numbers.
+
+  python -m benchmarks.imdb runs/gr_table5
+
+Prints the tables of docs/results/imdb.md, also of a sweep that is not at its end, and stores every run in
+docs/results/imdb.json.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.digits import RESULTS
+from benchmarks.environment import environment
+from configs import gr_table5
+from grjax.data.imdb import ImdbSkipGram
+from grjax.errors import exit_in_one_line
+from grjax.sweep import Table, results
+from grjax.sweep.table import Cell, cells
+
+KEPT = (
+    "test_accuracy_last", "test_accuracy_best", "test_accuracy_best_step", "train_accuracy_noisy",
+    "train_accuracy_intact", "memorisation", "noise_rate_realised", "noise_sha256", "num_steps",
+    "wall_seconds",
+)  # fmt: skip
+Stored = Mapping[str, Any]
+
+
+def stored(folder: Path) -> dict[str, Any]:
+    """What is kept of a sweep: its runs, and what they were made by."""
+    lines = results.read(folder)
+    runs = [
+        {
+            "trial": line["trial"],
+            "overrides": line["overrides"],
+            "state": line["state"],
+            "error": line["error"],
+            "summary": line["summary"] and {key: line["summary"][key] for key in KEPT},
+        }
+        for line in lines
+    ]
+    builder = ImdbSkipGram(file_format="array_record")
+    vectors = builder.info.metadata["document_vectors"] if builder.is_prepared() else None
+    return {"environment": environment(), "vectors": vectors, "runs": runs}
+
+
+def content(found: Stored, metric: str = "test_accuracy_last") -> tuple[Table, dict[tuple[str, str], Cell]]:
+    """The table of the sweep and its cells, of the seeds that have been run."""
+    sweep = gr_table5.build(num_seeds=len({run["overrides"]["init_seed"] for run in found["runs"]}))
+    assert isinstance(sweep.table, Table)
+    table = Table(**{**vars(sweep.table), "metric": metric})
+    return table, cells(table, sweep.trials, found["runs"])
+
+
+def markdown(found: Stored, metric: str = "test_accuracy_last") -> str:
+    """Rows of losses: our mean [95% interval], the published number; bold where they are too far apart."""
+    table, filled = content(found, metric)
+    lines = [f"| | {' | '.join(table.columns)} |", "|---" * (1 + len(table.columns)) + "|"]
+    for row in table.rows:
+        shown = [_shown(filled[row, column], table.tolerance) for column in table.columns]
+        lines.append(f"| {row} | {' | '.join(shown)} |")
+    return "\n".join(lines)
+
+
+def _shown(cell: Cell, tolerance: float) -> str:
+    """As '88.6 [88.4, 88.8]; 88.9', with how many runs failed, if any did."""
+    ours = cell.spread()
+    if ours is None or cell.published is None:
+        return "–"
+    interval = "" if ours.low is None else f" [{ours.low:.1f}, {ours.high:.1f}]"
+    failed = f", {cell.failed} of {cell.planned} failed" if cell.failed else ""
+    text = f"{ours.mean:.1f}{interval}; {cell.published[0]:.1f}{failed}"
+    return text if cell.verdict(tolerance) == "within" else f"**{text}**"
+
+
+def within(found: Stored, metric: str = "test_accuracy_last") -> tuple[int, int]:
+    """How many cells lie within the tolerance of the published number, and how many there are."""
+    table, filled = content(found, metric)
+    return sum(cell.verdict(table.tolerance) == "within" for cell in filled.values()), len(filled)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("folder", type=Path, help="of the sweep")
+    parser.add_argument("--no-store", action="store_true")
+    flags = parser.parse_args(arguments)
+    with exit_in_one_line():
+        found = stored(flags.folder)
+        for metric, heading in (
+            ("test_accuracy_last", "last evaluation"),
+            ("test_accuracy_best", "best of 21 evaluations, chosen on test"),
+        ):
+            inside, number = within(found, metric)
+            print(f"{heading}: {inside} of {number} within ±1.5\n\n{markdown(found, metric)}\n")
+    print(", ".join(f"{key} {value}" for key, value in found["environment"].items()))
+    if not flags.no_store:
+        (RESULTS / "imdb.json").write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
