@@ -56,6 +56,9 @@ def defaults() -> ConfigDict:
             "eval_batch_size": 512,
             "train_epochs": 60.0,
             "eval_every_epochs": 1.0,
+            # Whether the first parameters are evaluated, too: 'always', 'never', or 'auto', where that is
+            # quick: see `grjax.evaluate.starts_measured`.
+            "evaluate_start": "auto",
             "checkpoint_every_epochs": 10.0,
             "keep_checkpoints": 3,  # the latest so many
             "keep_predictions": True,  # of every example at every evaluation, see grjax/predictions.py
@@ -127,6 +130,10 @@ def resolve(*layers: Mapping[str, Any] | ConfigDict) -> ConfigDict:
     if merged["data"]["validation_labels"] not in ("clean", "noisy"):
         raise ConfigError(
             f"data.validation_labels: must be 'clean' or 'noisy', got {merged['data']['validation_labels']!r}"
+        )
+    if merged["evaluate_start"] not in ("auto", "always", "never"):
+        raise ConfigError(
+            f"evaluate_start: must be 'auto', 'always' or 'never', got {merged['evaluate_start']!r}"
         )
     return ConfigDict(merged).lock()
 

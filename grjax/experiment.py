@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 from ml_collections import ConfigDict
 
 from grjax import config as config_lib
-from grjax import data, feed, losses, models, noise, optimizers
+from grjax import data, evaluation_times, feed, losses, models, noise, optimizers
 from grjax.data import augment, mixing
 from grjax.data.sampler import Sampler
 from grjax.errors import ConfigError
@@ -56,6 +56,7 @@ class Experiment:
     order_seed: int
     total_steps: int
     eval_every: int
+    evaluate_start: bool  # before the first step
     checkpoint_every: int
     steps_per_call: int
     dynamics: bool  # whether training dynamics are collected
@@ -69,6 +70,10 @@ class Experiment:
 
         calls = step // self.steps_per_call, self.total_steps // self.steps_per_call
         return self.feed.batches("train", positions, *calls, training=True)
+
+    def evaluation_due(self, step: int) -> bool:
+        """Whether the state at a step is evaluated."""
+        return evaluation_times.due(step, self.total_steps, self.eval_every, self.evaluate_start)
 
     def learning_rate_at(self, step: int) -> float:
         """The learning rate with which the step after `step` is taken."""
@@ -219,6 +224,9 @@ def create(
         order_seed=config.order_seed,
         total_steps=total_steps,
         eval_every=eval_every,
+        evaluate_start=evaluation_times.starts_measured(
+            config.evaluate_start, sum(map(len, dataset.splits.values()))
+        ),
         checkpoint_every=checkpoint_every,
         steps_per_call=_largest_divisor(
             math.gcd(total_steps, eval_every, checkpoint_every), config.max_steps_per_call

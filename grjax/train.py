@@ -130,9 +130,9 @@ def _run(
     workdir_lib.keep_noise(
         experiment.noise, experiment.dataset.class_names, workdir, new=step == 0, write=leader
     )
-    metrics_file = MetricsFile(workdir, step, tensorboard=config.tensorboard, write=leader)
-    if step > 0 and not metrics_file.rows:
+    if step > 0 and not (workdir / "metrics.jsonl").exists():
         raise WorkdirError(f"{workdir}: the run is at step {step}, but its metrics.jsonl is gone")
+    metrics_file = MetricsFile(workdir, step, tensorboard=config.tensorboard, write=leader)
     stopwatch = Stopwatch(start_time, earlier=metrics_file.rows[-1]["seconds"] if metrics_file.rows else 0)
     if leader:
         predictions.forget_after(workdir, step)
@@ -158,7 +158,7 @@ def _run(
         while True:
             done = step == experiment.total_steps
             stop = stop_request.at(step)
-            evaluate_due = done or step % experiment.eval_every == 0
+            evaluate_due = experiment.evaluation_due(step)
             save_due = done or stop or (step > 0 and step % experiment.checkpoint_every == 0)
             if evaluate_due or save_due:
                 if pending is not None:

@@ -99,7 +99,7 @@ def _run(trials: list[_Trial], shared: Shared, mapping: Mapping, stop_request: S
     while True:
         done = step == experiment.total_steps
         stop = stop_request.at(step)
-        evaluate_due = done or step % experiment.eval_every == 0
+        evaluate_due = experiment.evaluation_due(step)
         save_due = done or stop or (step > 0 and step % experiment.checkpoint_every == 0)
         if evaluate_due or save_due:
             if pending is not None:
