@@ -6,10 +6,11 @@
 A step is the feed, augmentation, forward and backward pass, optimiser and metrics: here as in
 grjax/train.py, there a DataLoader with a worker process a core, a channels-last network and SGD. The networks
 have the same layers and numbers of parameters. Each contender is a process of its own, which compiles without
-a cache; then all take turns, for some seconds a round. A figure is the median over the rounds, a ratio the
-median of the ratios to eager PyTorch in the same round. The roofline is what the compiled program counts:
-its arithmetic beside the speed of a large matrix product, its reads and writes beside that of a copy. Needs
-the extra `torch`. On two CPU cores: about 10 minutes.
+a cache; those that are tuned call `grjax.host.tune` first, as `run.py` does. Then all take turns, for some
+seconds a round. A figure is the median over the rounds, a ratio the median of the ratios to eager PyTorch in
+the same round. The roofline is what the compiled program counts: its arithmetic beside the speed of a large
+matrix product, its reads and writes beside that of a copy. Networks that are not measured stay as they are
+stored, if from the same machine and versions. Needs the extra `torch`. On two CPU cores: about 12 minutes.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.rounds import Contender, Facts
+from grjax import host
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results"
 REFERENCE = "PyTorch eager"
@@ -34,48 +36,39 @@ NETWORKS: dict[str, tuple[str, tuple[int, int, int], tuple[str, ...]]] = {
     "cnn8": ("cnn8", (32, 32, 3), CROPS),
     "digits": ("cnn", (8, 8, 1), ()),
 }
-# What XLA gives to its library of kernels for the CPU, YNN; docs/speed.md has more of it.
-CPU_FLAGS = {
-    "-convolution": "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution",
-    "reduce,eltwise": "--xla_cpu_experimental_ynn_fusion_type=reduce,eltwise",
-}
-# A virtual device on each core (a power of two of them, to divide the batch); one thread, for its one core.
-DEVICES = f"--xla_force_host_platform_device_count={1 << (os.cpu_count() or 1).bit_length() - 1}"
-ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
-
-OURS: Facts = {"module": "benchmarks.train_grjax", "bfloat16": False, "steps_per_call": 1, "flags": ""}
-THEIRS: Facts = {"module": "benchmarks.train_torch", "bfloat16": False, "compile": False, "loader": True}
+OURS: Facts = {"module": "benchmarks.train_grjax", "bfloat16": False, "steps_per_call": 1, "tuned": True}
+THEIRS: Facts = {
+    "module": "benchmarks.train_torch", "bfloat16": False, "compile": False, "loader": True, "tuned": False,
+}  # fmt: skip
 
 
 def contenders(platform: str, network: str) -> dict[str, Facts]:
-    """Who runs, by name."""
-    found = {"grjax": OURS}
+    """Who runs, by name; the first is what `python run.py` does where nobody sets anything."""
+    found = {"grjax as shipped": OURS}
     if platform == "gpu":
         found["grjax, 16 steps a call"] = OURS | {"steps_per_call": 16}
         found["grjax bfloat16, 16 steps a call"] = OURS | {"steps_per_call": 16, "bfloat16": True}
     else:
-        found |= {f"grjax, YNN {name}": OURS | {"flags": flags} for name, flags in CPU_FLAGS.items()}
-        found["grjax, a device a core"] = OURS | {"flags": DEVICES}
-        for name, flags in CPU_FLAGS.items():
-            alone = f"{DEVICES} {ONE_THREAD} {flags}"
-            found[f"grjax, a device a core, YNN {name}"] = OURS | {"flags": alone}
-        flags = CPU_FLAGS["reduce,eltwise"]
-        found["grjax bfloat16, YNN reduce,eltwise"] = OURS | {"flags": flags, "bfloat16": True}
+        found["grjax, host untouched"] = OURS | {"tuned": False}
+        found["grjax bfloat16"] = OURS | {"bfloat16": True}
     found[REFERENCE] = THEIRS
+    found["PyTorch without DataLoader"] = THEIRS | {"loader": False}
+    if platform == "cpu":
+        found["PyTorch, same malloc"] = THEIRS | {"tuned": True}
     found["PyTorch compiled"] = THEIRS | {"compile": True}
     found["PyTorch bfloat16"] = THEIRS | {"bfloat16": True}
     if platform == "gpu":
         found["PyTorch compiled bfloat16"] = THEIRS | {"compile": True, "bfloat16": True}
-    if network == "digits":
-        found["PyTorch without DataLoader"] = THEIRS | {"loader": False}
     return found
 
 
 def start(spec: Facts, **more: Any) -> Contender:
     """A contender; several share a GPU, so none takes its memory beforehand."""
-    environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "JAX_ENABLE_COMPILATION_CACHE": "false"}
-    if spec.get("flags"):
-        environment["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {spec['flags']}".strip()
+    environment = {
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        "JAX_ENABLE_COMPILATION_CACHE": "false",
+        host.VARIABLE: str(int(spec["tuned"])),
+    }
     return Contender(spec["module"], spec | more, environment)
 
 
@@ -164,7 +157,11 @@ def main() -> None:
     machine = probe.ready
     probe.end()
     batch_size = flags.batch_size or (256 if machine["platform"] == "gpu" else 128)
-    results: dict[str, Any] = {"machine": machine, "batch_size": batch_size, "cpu_flags": CPU_FLAGS}
+    stored = RESULTS / f"train_speed_{machine['platform']}.json"
+    results: dict[str, Any] = json.loads(stored.read_text()) if stored.exists() else {"machine": {}}
+    if results["machine"].get("environment") != machine["environment"]:
+        results = {}
+    results |= {"machine": machine, "batch_size": batch_size}
     print(json.dumps(machine), flush=True)
     tables = []
     with tempfile.TemporaryDirectory() as folder:
@@ -183,7 +180,7 @@ def main() -> None:
     if not flags.no_store:
         RESULTS.mkdir(parents=True, exist_ok=True)
         text = json.dumps(results, indent=1)
-        (RESULTS / f"train_speed_{machine['platform']}.json").write_text(text + "\n")
+        stored.write_text(text + "\n")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from benchmarks.rounds import Facts, serve
+from grjax import host
 
 PADDING = 4
 
@@ -116,6 +117,7 @@ class Augmented(torch.utils.data.Dataset):
 
 
 def contend(spec: Facts) -> None:
+    host.tune()  # malloc, if the spec says so by the environment
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.backends.cudnn.benchmark = True
     torch.manual_seed(0)

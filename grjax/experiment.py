@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 from ml_collections import ConfigDict
 
 from grjax import config as config_lib
-from grjax import data, first_edition, losses, methods, models, noise, optimizers
+from grjax import data, evaluation_times, first_edition, losses, methods, models, noise, optimizers
 from grjax.corruption import corrupted_data
 from grjax.data import augment, feed, mixing
 from grjax.data.feed import Batch, Feed
@@ -43,6 +43,7 @@ class Experiment:
     init_seed: int
     total_steps: int
     eval_every: int
+    evaluate_start: bool  # before the first step
     checkpoint_every: int
     steps_per_call: int
     dynamics: bool  # whether training dynamics are collected
@@ -81,6 +82,10 @@ class Experiment:
             return self.dataset.channel_statistics()
         channels = self.dataset.splits["train"].images.shape[-1]
         return np.zeros(channels, np.float32), np.ones(channels, np.float32)
+
+    def evaluation_due(self, step: int) -> bool:
+        """Whether the state at a step is evaluated."""
+        return evaluation_times.due(step, self.total_steps, self.eval_every, self.evaluate_start)
 
     def learning_rate_at(self, step: int) -> float:
         """The learning rate with which the step after `step` is taken."""
@@ -225,6 +230,9 @@ def create(
         init_seed=config.init_seed,
         total_steps=total_steps,
         eval_every=eval_every,
+        evaluate_start=evaluation_times.starts_measured(
+            config.evaluate_start, sum(map(len, dataset.splits.values()))
+        ),
         checkpoint_every=checkpoint_every,
         steps_per_call=_largest_divisor(
             math.gcd(total_steps, eval_every, checkpoint_every), config.max_steps_per_call

@@ -227,7 +227,7 @@ def _loop(
         while True:
             done = step == experiment.total_steps
             stop = stop_request.at(step)
-            evaluate_due = done or step % experiment.eval_every == 0
+            evaluate_due = experiment.evaluation_due(step)
             save_due = done or stop or (step > 0 and step % experiment.checkpoint_every == 0)
             epoch, into_epoch = divmod(step, experiment.sampler.steps_per_epoch)
             epoch_due = not done and method.begin_epoch is not None and into_epoch == 0
@@ -308,10 +308,10 @@ def _open(run: Run, step: int, start_time: float) -> None:
     leader, dataset = jax.process_index() == 0, run.experiment.dataset
     new = step == 0
     workdir_lib.keep_noise(run.experiment.noise, dataset.class_names, run.workdir, new=new, write=leader)
+    if step > 0 and not (run.workdir / layout.METRICS).exists():
+        raise WorkdirError(f"{run.workdir}: the run is at step {step}, but its metrics.jsonl is gone")
     run.metrics_file = MetricsFile(run.workdir, step, tensorboard=run.config.tensorboard, write=leader)
     rows = run.metrics_file.rows
-    if step > 0 and not rows:
-        raise WorkdirError(f"{run.workdir}: the run is at step {step}, but its metrics.jsonl is gone")
     run.stopwatch = Stopwatch(start_time, earlier=rows[-1]["seconds"] if rows else 0)
     if leader:
         predictions.forget_after(run.workdir, step)

@@ -62,6 +62,9 @@ def defaults() -> ConfigDict:
             "eval_batch_size": 512,
             "train_epochs": 60.0,
             "eval_every_epochs": 1.0,
+            # Whether the first parameters are evaluated, too: 'always', 'never', or 'auto', where that is
+            # quick; see grjax/evaluation_times.py.
+            "evaluate_start": "auto",
             "checkpoint_every_epochs": 10.0,
             "keep_checkpoints": 3,  # the latest so many
             # Of every example at every evaluation; see grjax/workdir/predictions.py.
@@ -137,6 +140,10 @@ def resolve(*layers: Mapping[str, Any] | ConfigDict) -> ConfigDict:
         )
     if merged["data"]["order"] not in ("shuffled", "fixed"):
         raise ConfigError(f"data.order: must be 'shuffled' or 'fixed', got {merged['data']['order']!r}")
+    if merged["evaluate_start"] not in ("auto", "always", "never"):
+        raise ConfigError(
+            f"evaluate_start: must be 'auto', 'always' or 'never', got {merged['evaluate_start']!r}"
+        )
     return ConfigDict(merged).lock()
 
 

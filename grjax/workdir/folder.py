@@ -28,6 +28,7 @@ NOT_PART_OF_THE_RUN = (
     "data.dir",
     "data.feed",
     "data.workers",
+    "evaluate_start",
     "keep_checkpoints",
     "keep_predictions",
     "noise.path",
