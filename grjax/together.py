@@ -5,10 +5,9 @@ devices, and how the batches of the runs become one. A single run is the case of
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -182,8 +181,3 @@ def _on_one_device(step: Step) -> Step:
     """A step that finds an axis `AXIS` of one device."""
     alone = jax.vmap(step, axis_name=AXIS, in_axes=(None, None, 0), out_axes=None)
     return lambda state, inputs, batch: alone(state, inputs, jax.tree.map(lambda leaf: leaf[None], batch))
-
-
-def all_finite(tree: Any) -> jax.Array:
-    """Whether no number of a tree is NaN or infinite: bool []."""
-    return jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()

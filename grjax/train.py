@@ -1,7 +1,6 @@
 """Training: the loop. Read this after `run.py`; `grjax/methods/single.py` is what it does on the devices."""
 
 import contextlib
-import dataclasses
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,69 +13,21 @@ from ml_collections import ConfigDict
 
 from grjax import dynamics
 from grjax import experiment as experiment_lib
-from grjax.devices import PyTree, Step
-from grjax.errors import NonFiniteError, PreemptedError, WorkdirError
+from grjax.devices import PyTree
+from grjax.errors import PreemptedError
 from grjax.evaluate import Evaluation, device_data
 from grjax.experiment import Experiment
+from grjax.finite import all_finite, check_losses, check_states
 from grjax.methods import Method
 from grjax.metrics import Predictions, Row
 from grjax.profile import Profiler
 from grjax.progress import Display
-from grjax.steps import TrainState
-from grjax.stopwatch import Stopwatch
+from grjax.runs import Outcome, Programs, Run, open_folder, restore
 from grjax.summary import make_row, make_summary
-from grjax.together import Alone, Together, all_finite
+from grjax.together import Alone, Together
 from grjax.workdir import files, layout, predictions
 from grjax.workdir import folder as workdir_lib
 from grjax.workdir.checkpoints import Checkpoints, StopRequest, watch_sigterm
-from grjax.workdir.metrics_file import MetricsFile
-
-Outcome = dict[str, Any] | Exception  # a run's summary, or what ended it
-
-
-class Run:
-    """A run on its way: its config and folder, and what the loop knows of it.
-
-    Attributes:
-      config: from `grjax.config.resolve`.
-      workdir: the run's folder; `grjax.workdir.layout` says what is written there.
-      experiment: of the config.
-      on_row: called with each new row of metrics.jsonl; what it raises ends the run.
-      outcome: the summary of a finished run, or what ended it; None: it goes on.
-    """
-
-    checkpoints: Checkpoints
-    metrics_file: MetricsFile
-    stopwatch: Stopwatch
-
-    def __init__(
-        self,
-        config: ConfigDict,
-        workdir: Path,
-        experiment: Experiment,
-        on_row: Callable[[Row], None] | None = None,
-    ):
-        self.config, self.workdir, self.experiment, self.on_row = config, workdir, experiment, on_row
-        self.outcome: Outcome | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Programs:
-    """What takes runs through their steps; trials of a sweep share theirs, see `grjax.sweep.programs`.
-
-    Attributes:
-      together: how many runs go through one call, and how.
-      init_state: (run) -> its state before the first step.
-      inputs: (runs, `together.size` of them) -> what both steps take beside the state and a batch.
-      p_train_step: compiled by `together`.
-      p_eval_step: likewise.
-    """
-
-    together: Together
-    init_state: Callable[[Run], TrainState]
-    inputs: Callable[[Sequence[Run]], PyTree]
-    p_train_step: Step
-    p_eval_step: Step
 
 
 def programs_of(experiment: Experiment) -> Programs:
@@ -194,9 +145,9 @@ def _loop(
     together, experiment = programs.together, runs[0].experiment
     method, leader = experiment.method(), jax.process_index() == 0
     # The latest checkpoint is the run; without one it begins at step 0.
-    step, states = _restore(runs, programs)
+    step, states = restore(runs, programs)
     for run in runs:
-        _open(run, step, start_time)
+        open_folder(run, step, start_time)
         display.say(_description(run, step))
     # Runs that are fewer than a call takes are filled up with copies of the last.
     filled = runs + runs[-1:] * (together.size - len(runs))
@@ -205,6 +156,7 @@ def _loop(
     experiments = [run.experiment for run in filled]
     evaluation = Evaluation(programs.p_eval_step, together, inputs, experiments)
     batches: Iterator[PyTree] | None = None
+    finite = together.each(all_finite)
 
     # The order within the loop is fixed:
     #   evaluate if due -> save if due -> stop if asked -> begin the epoch if due -> batch -> step
@@ -219,7 +171,7 @@ def _loop(
 
     def look_at(call: StepMetrics) -> None:
         losses = together.outputs(call.values["loss"])
-        _check_losses(runs, call.end, losses)
+        check_losses(runs, call.end, losses)
         rate = stopwatch.live_rate(call.end) * experiment.batch_size * len(runs)
         display.step(call.end, float(losses[: len(runs), -1].mean()), rate)
 
@@ -237,14 +189,14 @@ def _loop(
                     pending = None
                 for run in runs:
                     run.stopwatch.pause(step)
-                _check_states(runs, step, together.each(all_finite)(state))
+                check_states(runs, step, finite(state))
             going = [run for run in runs if run.outcome is None]
             if evaluate_due and not all(run.metrics_file.has(step) for run in going):
-                for run, (measured, predicted) in zip(filled, evaluation.measure(state), strict=True):
+                for run, (measured, predicted) in zip(runs, evaluation.measure(state), strict=False):
                     if run.outcome is None and not run.metrics_file.has(step):
                         _keep_row(run, step, measured, predicted, display)
             if save_due:
-                for run, its_state in zip(filled, together.separate(state), strict=True):
+                for run, its_state in zip(runs, together.separate(state), strict=False):
                     if run.outcome is None and step not in run.checkpoints.steps():
                         run.checkpoints.save(step, its_state)
             if done or stop or all(run.outcome is not None for run in runs):
@@ -279,43 +231,13 @@ def _loop(
     if going and not done:
         where = ", ".join(str(run.workdir) for run in going)
         raise PreemptedError(f"SIGTERM: saved at step {step} in {where}; start the same command to go on")
-    for run, its_state in zip(filled, together.separate(state), strict=True):
+    for run, its_state in zip(runs, together.separate(state), strict=False):
         if run.outcome is None:
             run.outcome = make_summary(run.metrics_file.rows, run.experiment, run.stopwatch)
             if leader:
                 dynamics.save(run.workdir, its_state.dynamics, run.experiment.noise.ids)
                 files.write_json(run.workdir / layout.SUMMARY, run.outcome)
             display.say(json.dumps(run.outcome, indent=2))
-
-
-def _restore(runs: Sequence[Run], programs: Programs) -> tuple[int, list[TrainState]]:
-    """The newest step of which every run has a whole checkpoint, and the states there."""
-    fresh = [programs.init_state(run) for run in runs]
-    newest: int | None = None
-    while True:
-        found = [
-            run.checkpoints.restore_latest(like=state, until=newest) or (0, state)
-            for run, state in zip(runs, fresh, strict=True)
-        ]
-        steps = [step for step, _ in found]
-        if len(set(steps)) == 1:
-            return steps[0], [state for _, state in found]
-        newest = min(steps)
-
-
-def _open(run: Run, step: int, start_time: float) -> None:
-    """Gets the folder of a run ready to be written to from `step` on."""
-    leader, dataset = jax.process_index() == 0, run.experiment.dataset
-    new = step == 0
-    workdir_lib.keep_noise(run.experiment.noise, dataset.class_names, run.workdir, new=new, write=leader)
-    if step > 0 and not (run.workdir / layout.METRICS).exists():
-        raise WorkdirError(f"{run.workdir}: the run is at step {step}, but its metrics.jsonl is gone")
-    run.metrics_file = MetricsFile(run.workdir, step, tensorboard=run.config.tensorboard, write=leader)
-    rows = run.metrics_file.rows
-    run.stopwatch = Stopwatch(start_time, earlier=rows[-1]["seconds"] if rows else 0)
-    if leader:
-        predictions.forget_after(run.workdir, step)
-        workdir_lib.record_start(run.workdir, step)
 
 
 def _batches(
@@ -369,34 +291,6 @@ class StepMetrics(NamedTuple):
 
     end: int
     values: dict[str, jax.Array]
-
-
-def _check_losses(runs: Sequence[Run], end: int, losses: np.ndarray) -> None:
-    """Ends the runs with a loss that is not finite, of [runs, K] in the steps that led to `end`."""
-    for run, values in zip(runs, losses, strict=False):
-        bad = np.flatnonzero(~np.isfinite(values))
-        if bad.size and run.outcome is None:
-            step = end - len(values) + int(bad[0])
-            run.outcome = _non_finite(run, f"the loss is {values[bad[0]]} at step {step}", step)
-
-
-def _check_states(runs: Sequence[Run], step: int, finite: jax.Array) -> None:
-    """Ends runs rather than measure a poisoned state, or save it as the latest checkpoint."""
-    for run, is_finite in zip(runs, np.asarray(finite), strict=False):
-        if not is_finite and run.outcome is None:
-            what = f"the parameters are not finite after {step} steps"
-            run.outcome = _non_finite(run, what, max(step - 1, 0))
-
-
-def _non_finite(run: Run, what: str, step: int) -> NonFiniteError:
-    """The error that ends a run in which something is not finite, at or after `step`."""
-    run.checkpoints.wait()
-    steps = run.checkpoints.steps()
-    good = f"step {steps[-1]}" if steps else "none yet"
-    return NonFiniteError(
-        f"{what} (learning rate {run.experiment.learning_rate_at(step):.4g}); last good checkpoint: {good}; "
-        "try a lower optimizer.learning_rate, or optimizer.clip_norm"
-    )
 
 
 def _description(run: Run, step: int) -> str:

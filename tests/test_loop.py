@@ -54,7 +54,7 @@ def test_nothing_is_transferred_that_is_not_asked_for(tmp_path, monkeypatch, fee
 
 def test_the_metrics_of_a_step_are_looked_at_after_the_next_is_dispatched(tmp_path, monkeypatch):
     events = []
-    compile_train, check, measure = train.Alone.train, train._check_losses, train.Evaluation.measure
+    compile_train, check, measure = train.Alone.train, train.check_losses, train.Evaluation.measure
 
     def recording(self, step):
         compiled = compile_train(self, step)
@@ -74,7 +74,7 @@ def test_the_metrics_of_a_step_are_looked_at_after_the_next_is_dispatched(tmp_pa
         return measure(*args)
 
     monkeypatch.setattr(train.Alone, "train", recording)
-    monkeypatch.setattr(train, "_check_losses", look)
+    monkeypatch.setattr(train, "check_losses", look)
     monkeypatch.setattr(train.Evaluation, "measure", evaluate)
     train_and_evaluate(small(train_steps=6, eval_every_steps=3), tmp_path)
     assert events == [

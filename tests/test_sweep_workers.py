@@ -216,29 +216,46 @@ def test_workers_on_postgresql(file, postgresql, tmp_path):
     assert not (tmp_path / "sweep" / "study.sqlite").exists()
 
 
+TOGETHER = ("--config.sweep.execution=vmapped", "--config.sweep.chunk=3")
+
+
 @pytest.mark.slow
-def test_no_trial_is_lost_or_doubled_over_twenty_kills(file, tmp_path):
-    """And each ends bit for bit as it does undisturbed."""
-    code, output = end(start(file, tmp_path / "undisturbed", 6, *NEVER))
+@pytest.mark.parametrize(("how", "last_moment"), [((), 130), (TOGETHER, 300)])
+def test_no_trial_is_lost_or_doubled_over_twenty_kills(file, tmp_path, how, last_moment):
+    """And each ends bit for bit as it does undisturbed, whether trials run one by one or together."""
+    code, output = end(start(file, tmp_path / "undisturbed", 6, *NEVER, *how))
     assert code == 0, output
     folder, rng, kills = tmp_path / "killed", random.Random(0), 0
     while kills < 20:
-        code, output = end(start(file, folder, 6, int(signal.SIGKILL), rng.randint(1, 130)))
+        code, output = end(start(file, folder, 6, int(signal.SIGKILL), rng.randint(1, last_moment), *how))
         if code == 0:  # all were done before 20 kills: once more from the beginning
             check_undisturbed(folder, tmp_path / "undisturbed")
             folder = tmp_path / f"killed_{kills}"
         else:
             assert code == -signal.SIGKILL, output
             kills += 1
-    code, output = end(start(file, folder, 6, *NEVER))
+    code, output = end(start(file, folder, 6, *NEVER, *how))
     assert code == 0, output
     check_undisturbed(folder, tmp_path / "undisturbed")
 
 
-def check_undisturbed(folder, undisturbed):
+def test_trials_together_go_on_together(file, tmp_path):
+    """Killed after the first checkpoint of some of them: they go on at one step, and end as undisturbed."""
+    code, output = end(start(file, tmp_path / "undisturbed", 3, *NEVER, *TOGETHER))
+    assert code == 0, output
+    moment = "0001/checkpoints/6.orbax-checkpoint-tmp"
+    code, output = end(start(file, tmp_path / "killed", 3, int(signal.SIGKILL), moment, *TOGETHER))
+    assert code == -signal.SIGKILL, output
+    code, output = end(start(file, tmp_path / "killed", 3, *NEVER, *TOGETHER))
+    assert code == 0, output
+    assert starts(tmp_path / "killed") == [[0, 3]] * 3
+    check_undisturbed(tmp_path / "killed", tmp_path / "undisturbed", number=3)
+
+
+def check_undisturbed(folder, undisturbed, number=6):
     timed = {"seconds", "examples_per_second", "seconds_to_first_step", "wall_seconds"}
     lines = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
-    assert [(line["trial"], line["state"]) for line in lines] == [(k, "complete") for k in range(6)]
+    assert [(line["trial"], line["state"]) for line in lines] == [(k, "complete") for k in range(number)]
     for line, other in zip(lines, results.read(undisturbed), strict=True):
         ours, theirs = folder / line["workdir"], undisturbed / other["workdir"]
         assert_identical(final_state(ours).learner, final_state(theirs).learner)

@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from grjax.errors import BusyError, ConfigError, PreemptedError, SweepFailedError, require
 from grjax.progress import Display
+from grjax.runs import Outcome
 from grjax.sweep import folder as folder_lib
 from grjax.sweep import results
 from grjax.sweep.definition import Sweep, describe
@@ -16,7 +17,7 @@ from grjax.sweep.programs import Group, Shared
 from grjax.sweep.progress import SweepDisplay
 from grjax.sweep.results import Result
 from grjax.together import Alone, Spread, Together, Vmapped
-from grjax.train import Outcome, train_together
+from grjax.train import train_together
 from grjax.workdir import layout
 from grjax.workdir.checkpoints import StopRequest, watch_sigterm
 

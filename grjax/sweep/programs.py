@@ -16,10 +16,10 @@ from grjax.devices import PyTree, Step
 from grjax.evaluate import device_data
 from grjax.experiment import Experiment
 from grjax.metrics import Row
+from grjax.runs import Programs, Run
 from grjax.steps import TrainState
 from grjax.sweep import traced
 from grjax.together import Together
-from grjax.train import Programs, Run
 
 
 class Group:

@@ -1,0 +1,97 @@
+"""Runs on their way, the programs that take them through their steps, and where they go on."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from grjax.devices import PyTree, Step
+from grjax.errors import WorkdirError
+from grjax.experiment import Experiment
+from grjax.metrics import Row
+from grjax.steps import TrainState
+from grjax.stopwatch import Stopwatch
+from grjax.together import Together
+from grjax.workdir import folder, layout, predictions
+from grjax.workdir.checkpoints import Checkpoints
+from grjax.workdir.metrics_file import MetricsFile
+
+Outcome = dict[str, Any] | Exception  # a run's summary, or what ended it
+
+
+class Run:
+    """A run on its way: its config and folder, and what the loop knows of it.
+
+    Attributes:
+      config: from `grjax.config.resolve`.
+      workdir: the run's folder; `grjax.workdir.layout` says what is written there.
+      experiment: of the config.
+      on_row: called with each new row of metrics.jsonl; what it raises ends the run.
+      outcome: the summary of a finished run, or what ended it; None: it goes on.
+    """
+
+    checkpoints: Checkpoints
+    metrics_file: MetricsFile
+    stopwatch: Stopwatch
+
+    def __init__(
+        self,
+        config: ConfigDict,
+        workdir: Path,
+        experiment: Experiment,
+        on_row: Callable[[Row], None] | None = None,
+    ):
+        self.config, self.workdir, self.experiment, self.on_row = config, workdir, experiment, on_row
+        self.outcome: Outcome | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Programs:
+    """What takes runs through their steps; trials of a sweep share theirs, see `grjax.sweep.programs`.
+
+    Attributes:
+      together: how many runs go through one call, and how.
+      init_state: (run) -> its state before the first step.
+      inputs: (runs, `together.size` of them) -> what both steps take beside the state and a batch.
+      p_train_step: compiled by `together`.
+      p_eval_step: likewise.
+    """
+
+    together: Together
+    init_state: Callable[[Run], TrainState]
+    inputs: Callable[[Sequence[Run]], PyTree]
+    p_train_step: Step
+    p_eval_step: Step
+
+
+def restore(runs: Sequence[Run], programs: Programs) -> tuple[int, list[TrainState]]:
+    """The newest step of which every run has a whole checkpoint, and the states there."""
+    fresh = [programs.init_state(run) for run in runs]
+    newest: int | None = None
+    while True:
+        found = [
+            run.checkpoints.restore_latest(like=state, until=newest) or (0, state)
+            for run, state in zip(runs, fresh, strict=True)
+        ]
+        steps = [step for step, _ in found]
+        if len(set(steps)) == 1:
+            return steps[0], [state for _, state in found]
+        newest = min(steps)
+
+
+def open_folder(run: Run, step: int, start_time: float) -> None:
+    """Gets the folder of a run ready to be written to from `step` on."""
+    leader, dataset = jax.process_index() == 0, run.experiment.dataset
+    new = step == 0
+    folder.keep_noise(run.experiment.noise, dataset.class_names, run.workdir, new=new, write=leader)
+    if step > 0 and not (run.workdir / layout.METRICS).exists():
+        raise WorkdirError(f"{run.workdir}: the run is at step {step}, but its metrics.jsonl is gone")
+    run.metrics_file = MetricsFile(run.workdir, step, tensorboard=run.config.tensorboard, write=leader)
+    rows = run.metrics_file.rows
+    run.stopwatch = Stopwatch(start_time, earlier=rows[-1]["seconds"] if rows else 0)
+    if leader:
+        predictions.forget_after(run.workdir, step)
+        folder.record_start(run.workdir, step)
