@@ -19,7 +19,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from sklearn import metrics as sk_metrics
 
 from grjax.analysis import beta_mixture
 from grjax.errors import ConfigError
@@ -170,6 +169,8 @@ def against_truth(audit: Audit, noise: NoisyLabels) -> dict[str, Any]:
       audit: of the labels of `noise`, in its order.
       noise: with some wrong labels, not all.
     """
+    from sklearn import metrics as sk_metrics  # its import takes seconds, and an audit does not need it
+
     wrong = noise.mislabelled
     most = np.argsort(-audit.score, kind="stable")[: wrong.sum()]
     found = audit.suspected & wrong
