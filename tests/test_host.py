@@ -270,3 +270,32 @@ def test_the_host_is_set_up_before_jax_is_imported(path):
 def test_the_library_does_not_set_it_up():
     code = "import os, grjax.train, grjax.host as host; print(host.tuned(), os.environ.get('XLA_FLAGS'))"
     assert process(code) == "None None\n"
+
+
+TRAIN = """
+import hashlib, sys
+from grjax import host
+tuning = host.tune()
+import jax, numpy as np
+from grjax import config, experiment
+from grjax.evaluate import device_data
+from grjax.steps import parallelize, replicate
+small = {"data": {"dir": sys.argv[1]}, "model": {"features": (8,), "hidden": 16}, "train_steps": 6}
+parts = experiment.create(config.resolve(small))
+state, data, step = replicate(parts.init_state()), device_data(parts), parallelize(parts.train_step())
+for batch in parts.train_batches(0):
+    state, metrics = step(state, data, batch)
+params = b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(state.params))
+print(bool(tuning.malloc), hashlib.sha256(params).hexdigest(), float(metrics["loss"][-1]))
+"""
+
+
+@needs_glibc
+def test_malloc_changes_no_bit_and_the_flag_rounding_alone(data_dir):
+    with_flag = {"XLA_FLAGS": FLAG} if json.loads(process(COMPUTE))[0] else {}
+    tuned, *ours = process(TRAIN, data_dir, **with_flag).split()
+    untouched, *theirs = process(TRAIN, data_dir, **with_flag, GRJAX_TUNE_HOST="0").split()
+    assert (tuned, untouched) == ("True", "False")
+    assert ours == theirs
+    *_, loss = process(TRAIN, data_dir, GRJAX_TUNE_HOST="0").split()
+    assert float(loss) == pytest.approx(float(ours[1]), rel=1e-4)
