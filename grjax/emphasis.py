@@ -23,6 +23,9 @@ from jax.typing import ArrayLike
 
 Normalization = Literal["none", "integral", "batch"]
 
+# That of the layers which the authors of Gradient Rescaling released for Caffe, see `log_fade`.
+EPSILON = 1e-6
+
 
 @runtime_checkable
 class Emphasis(Protocol):
@@ -41,6 +44,25 @@ def log_p(log_odds: jax.Array) -> jax.Array:
 def log_not_p(log_odds: jax.Array) -> jax.Array:
     """Log (1 - p) from log-odds [...]; finite also at p = 1."""
     return log_p(-log_odds)
+
+
+def log_fade(log_odds: jax.Array, epsilon: ArrayLike) -> jax.Array:
+    """Log of 2 (1 - p) / (2 (1 - p) + epsilon), by which the pull of a fitted example fades.
+
+    A gradient of L1 norm w(p) is w / (2 (1 - p)) times softmax - onehot. The layers that the authors of
+    Gradient Rescaling released divide by 2 (1 - p) + 1e-6 instead: an example pulls with half of its weight
+    where 1 - p = 5e-7, and ever less beyond. Without it an example whose w(1) is not 0 pulls for ever, and a
+    network that has fitted it grows without bound.
+
+    Args:
+      log_odds: of the label, [...].
+      epsilon: >= 0, broadcastable to [...]; 0 gives exactly 0, so the weight stays as it is.
+
+    Returns:
+      An array [...], <= 0, exact also where p rounds to 1.
+    """
+    log_half = jnp.log(0.5 * jnp.asarray(epsilon, log_odds.dtype))
+    return -jax.nn.softplus(log_half - log_not_p(log_odds))
 
 
 @jax.tree_util.register_dataclass

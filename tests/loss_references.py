@@ -197,6 +197,28 @@ def normalized_gce(normalization: str) -> Callable[..., np.ndarray]:
 # Normalised, active and passive losses.
 
 
+def fade(z, y, epsilon):
+    """(1 - p) / (1 - p + epsilon / 2), by which examples stop pulling."""
+    not_p = -np.expm1(-cross_entropy(z, y))
+    return not_p / (not_p + epsilon / 2)
+
+
+def fading(reference: Reference) -> Reference:
+    """A loss of p alone with an epsilon in each set of its options: 0 in the first, then another."""
+
+    def surrogate(z, held, y, epsilon, **options):
+        written = reference.surrogate or (lambda z, held, y, **options: reference.value(z, y, **options))
+        return fade(held, y, epsilon) * written(z, held, y, **options)
+
+    sets = reference.options * 2 if len(reference.options) == 1 else reference.options
+    return dataclasses.replace(
+        reference,
+        value=lambda z, y, epsilon, **options: reference.value(z, y, **options),
+        surrogate=surrogate,
+        options=tuple({**options, "epsilon": 1e-3 * (number % 2)} for number, options in enumerate(sets)),
+    )
+
+
 def nce(z, y):
     log_p = log_softmax(z)
     return at(log_p, y) / log_p.sum(-1)
@@ -535,6 +557,12 @@ REFERENCES: dict[str, Reference] = {
     ),
     "ldr_kl": Reference("ldr_kl", ldr_kl, ({"lam": 10.0, "margin": 0.1}, {"lam": 1.0, "margin": 2.0})),
 }  # fmt: skip
+REFERENCES |= {
+    case: fading(found)
+    for case, found in REFERENCES.items()
+    if found.loss in {*WRITTEN, "gradient_rescaling", "imae", "combined", "nmae", "nrce"}
+}
+REFERENCES["cross_entropy, optax's"] = Reference("cross_entropy", written("cross_entropy"))
 
 
 # Losses with a memory: (z, held, y, rows, step, **options) -> losses [B], new rows [B, ...].

@@ -20,7 +20,14 @@ from grjax import losses
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "losses.md"
 
-COMMON = {"logits", "labels", "normalization", "per_class", "axis_name"}  # described above the tables
+COMMON = {
+    "logits",
+    "labels",
+    "epsilon",
+    "normalization",
+    "per_class",
+    "axis_name",
+}  # described above the tables
 # Values for hyper-parameters that have no default, and others where the default is a corner of the formula.
 VALUES = {
     "gradient_rescaling": {"lam": 0.5, "beta": 3.0},
@@ -37,6 +44,15 @@ VALUES = {
     "backward_correction": {"transition": 0.4},
     "logit_clip": {"delta": 1.5, "threshold": 2.5},
 }
+
+
+def own_defaults(name):
+    """{hyper-parameter: default}, without what all losses have, or all of p alone."""
+    parameters = inspect.signature(getattr(losses, name)).parameters
+    common = COMMON | ({"epsilon"} if "normalization" in parameters else set())
+    return {key: each.default for key, each in parameters.items() if key not in common}
+
+
 SUMS = {"nce_mae", "nce_rce", "nfl_mae", "nfl_rce", "nce_agce", "nce_aul", "nce_ael",
         "anl_ce", "anl_fl", "jal_ce", "jal_fl"}  # fmt: skip
 
@@ -169,8 +185,7 @@ def test_defaults_are_those_of_the_signature(name):
         key, equals, value = code.partition("=")
         written[key] = eval(value) if equals else inspect.Parameter.empty
     assert ("required" in ROWS[name]["defaults"]) == (inspect.Parameter.empty in written.values())
-    parameters = inspect.signature(getattr(losses, name)).parameters
-    expected = {key: each.default for key, each in parameters.items() if key not in COMMON}
+    expected = own_defaults(name)
     assert written.keys() == expected.keys()
     for key, default in expected.items():
         is_number = isinstance(default, int | float)
@@ -183,8 +198,7 @@ def test_formulas_are_those_of_the_library(name):
     rng = np.random.default_rng(0)
     z, y = rng.normal(size=(12, num_classes), scale=1.5), rng.integers(0, num_classes, 12)
     parameters = inspect.signature(getattr(losses, name)).parameters
-    options = {key: each.default for key, each in parameters.items() if key not in COMMON}
-    options |= VALUES.get(name, {})
+    options = own_defaults(name) | VALUES.get(name, {})
     keywords = {"normalization": "none"} if "normalization" in parameters else {}
     loss = losses.create(name, **VALUES.get(name, {}), **keywords)
 

@@ -1,5 +1,7 @@
 """Losses that become other losses at the ends of their hyper-parameters: values and gradients, in float64."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,6 +26,7 @@ def plus(constant, loss):
 
 
 create = losses.create
+combined = functools.partial(create, "combined", epsilon=0.0)
 CE, MAE, NCE = create("cross_entropy"), create("mae"), create("nce")
 # A loss, what it becomes, and how far it is from it still.
 LIMITS = {
@@ -70,10 +73,10 @@ LIMITS = {
         create("gradient_rescaling", lam=0.5, beta=8.0, normalization="none"),
         0,
     ),
-    "combined is CE": (create("combined", b=1.0, log_c=np.log(2)), CE, 0),
-    "combined is MAE": (create("combined", a=1.0, b=1.0, log_c=np.log(2)), MAE, "gradient"),
-    "combined is MSE": (create("combined", a=1.0, b=2.0, log_c=np.log(4)), losses.mse, "gradient"),
-    "combined is gce": (create("combined", a=0.7, b=1.0, log_c=np.log(2)), create("gce", q=0.7), "gradient"),
+    "combined is CE": (combined(b=1.0, log_c=np.log(2)), CE, 0),
+    "combined is MAE": (combined(a=1.0, b=1.0, log_c=np.log(2)), MAE, "gradient"),
+    "combined is MSE": (combined(a=1.0, b=2.0, log_c=np.log(4)), losses.mse, "gradient"),
+    "combined is gce": (combined(a=0.7, b=1.0, log_c=np.log(2)), create("gce", q=0.7), "gradient"),
     "nmae is MAE / (C - 1)": (create("nmae"), scaled(1 / (C - 1), "mae"), 0),
     "nrce is nmae": (create("nrce"), create("nmae"), 0),
     "nfl gamma=0 is nce": (create("nfl", gamma=0.0), NCE, 0),
@@ -106,7 +109,7 @@ LIMITS = {
     "logit_clip at a large norm is CE": (create("logit_clip", delta=1.0, threshold=1e6), CE, 0),
     "ldr_kl lam=1, margin=0 is CE - log C": (create("ldr_kl", lam=1.0, margin=0.0), plus(-np.log(C), CE), 0),
     "gradient_rescaling of 2 (1 - p) is CE": (
-        create("combined", b=1.0, log_c=np.log(2), normalization="integral"), CE, 1e-6,
+        combined(b=1.0, log_c=np.log(2), normalization="integral"), CE, 1e-6,
     ),
 }  # fmt: skip
 

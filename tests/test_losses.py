@@ -78,7 +78,7 @@ def expected_gradient(logits, labels, lam, beta, normalization):
 def value_and_gradient(logits, labels, lam, beta, normalization="none", axis_name=None):
     def loss(logits):
         return losses.gradient_rescaling(
-            logits, labels, lam=lam, beta=beta, normalization=normalization, axis_name=axis_name
+            logits, labels, lam=lam, beta=beta, epsilon=0.0, normalization=normalization, axis_name=axis_name
         )
 
     value, pullback = jax.vjp(loss, logits)

@@ -110,9 +110,11 @@ MEMBERS = [
     ("mse", {}),
     ("gce", {"q": 0.4}),
     ("gce", {"q": 0.0}),
+    ("gce", {"q": 0.4, "epsilon": 1e-2}),
     ("rce", {}),
     ("gradient_rescaling", {"lam": 0.5, "beta": 8.0}),
     ("gradient_rescaling", {"lam": 0.0, "beta": 3.0, "normalization": "none"}),
+    ("gradient_rescaling", {"lam": 0.0, "beta": 3.0, "epsilon": 1e-2}),
     ("imae", {"beta": 4.0}),
     ("combined", {"a": 0.5, "b": 1.5, "lam": 2.0, "beta": 3.0, "log_c": 0.3, "normalization": "integral"}),
 ]
@@ -134,6 +136,12 @@ def test_members_of_the_family_are_their_losses():
             np.testing.assert_allclose(found, exact, rtol=2e-5, atol=2e-6, err_msg=f"{name} {options}")
 
 
+def test_epsilon_of_a_member():
+    assert family.member("imae", {"beta": 8.0})["epsilon"] == 1e-6
+    assert family.member("gce", {"q": 0.7})["epsilon"] == 0
+    assert family.member("gce", {"q": 0.7, "epsilon": 1e-3})["epsilon"] == 1e-3
+
+
 def test_what_is_no_member():
     assert family.member("sce", {}) is None
     assert family.member("gce", {"q": 0.7, "normalization": "batch"}) is None
@@ -149,7 +157,7 @@ def test_groups():
         {"init_seed": 3}, {"order_seed": 2**32 - 1}, {"noise.rate": 0.1},
         {"noise.name": "pair_flip", "noise.rate": 0.3},
         {"optimizer.learning_rate": 0.5}, {"optimizer.weight_decay": 0.1}, {"loss.name": "mae"},
-        {"loss.name": "gce", "loss.defaults": "cifar10"},
+        {"loss.name": "gce", "loss.defaults": "cifar10"}, {"loss.epsilon": 1e-3},
     ]  # fmt: skip
     others = [
         {"model.hidden": 8}, {"optimizer.momentum": 0.5}, {"optimizer.name": "adam"}, {"batch_size": 32},

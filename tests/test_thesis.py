@@ -18,11 +18,20 @@ from grjax import emphasis, losses
 P = np.array([1e-4, 0.003, 0.02, 0.11, 0.24, 1 / 3, 0.45, 0.61, 2 / 3, 0.78, 0.9, 0.99, 0.9999])
 C = 5
 DESIGNED = {"gradient_rescaling": gr_weight, "imae": imae_weight, "combined": combined_weight}
+
+
+def of_weight(reference):
+    """Its sets of hyper-parameters without epsilon, which is not of the weight."""
+    return [
+        {key: value for key, value in options.items() if key != "epsilon"} for options in reference.options
+    ]
+
+
 CASES = [
     pytest.param(found.loss, dict(options), id=f"{found.loss}-{number}")
     for name, found in REFERENCES.items()
     if name in losses.names_of_p_alone()
-    for number, options in enumerate(found.options)
+    for number, options in enumerate(of_weight(found))
 ]
 WITH_VALUE = [case for case in CASES if case.values[0] in WRITTEN]
 # The paper's table: value, L1 norm of the gradient, mode.
@@ -66,7 +75,7 @@ def compiled(name, static=()):
 
     @jax.jit
     def norms(logits, options):
-        loss = losses.create(name, **dict(static), **options)
+        loss = losses.create(name, epsilon=0.0, **dict(static), **options)
         labels = jnp.zeros(logits.shape[:-1], int)
         return jnp.abs(jax.grad(lambda logits: loss(logits, labels).sum())(logits)).sum(-1)
 

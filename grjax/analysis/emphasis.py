@@ -105,7 +105,7 @@ def parse(text: str) -> tuple[str, Emphasis]:
     """
     name, _, written = text.partition(":")
     options = _options(text, written)
-    for key in ("normalization", "per_class"):
+    for key in ("epsilon", "normalization", "per_class"):
         if key in options:
             raise ConfigError(f"loss.{key}: is not of the weight, which is drawn both raw and normalised")
     for key, value in options.items():

@@ -297,7 +297,7 @@ def emphasis(name: str, **hyperparameters: Any) -> Emphasis:
 
     Args:
       name: one of `names_of_p_alone()`.
-      **hyperparameters: keywords of the loss; `normalization` is none of the weight's.
+      **hyperparameters: keywords of the loss; `normalization` and `epsilon` are not of the weight.
 
     Returns:
       An emphasis with `log_weight`; one with `value(log_odds)` too where the loss has a written value, that
@@ -314,7 +314,9 @@ def emphasis(name: str, **hyperparameters: Any) -> Emphasis:
     """
     if name not in _EMPHASES:
         lookup("loss.name", _EMPHASES, name)
-    return _EMPHASES[name](**_checked(name, hyperparameters, supplied=("normalization", "per_class")))
+    return _EMPHASES[name](
+        **_checked(name, hyperparameters, supplied=("epsilon", "normalization", "per_class"))
+    )
 
 
 def defaults(name: str, dataset: str) -> dict[str, Any]:

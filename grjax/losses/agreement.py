@@ -8,7 +8,8 @@ gradient is the weight's, and `normalization` says by what the loss is divided (
 with 'integral' a loss X becomes what the paper calls X-DN.
 
 All share their arguments: logits `[..., C]`, floating, -inf for masked classes; labels `[...]`, integer;
-`axis_name`, for normalization='batch' inside `jax.pmap`. They return the loss of each example, `[...]`, in
+`axis_name`, for normalization='batch' inside `jax.pmap`; `epsilon`, by which fitted examples stop pulling,
+see `from_emphasis`. They return the loss of each example, `[...]`, in
 float32 at least, and raise `ValueError` for arguments that do not fit. Hyper-parameters are scalars or
 broadcast to `[...]`, may be traced, and no gradient flows to them. Reverse-mode only.
 """
@@ -22,7 +23,7 @@ import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
 
-from grjax.emphasis import Combined, Normalization, PowerExponential, log_not_p, log_p
+from grjax.emphasis import EPSILON, Combined, Normalization, PowerExponential, log_not_p, log_p
 from grjax.losses.inputs import checked
 from grjax.losses.rescaling import from_emphasis
 
@@ -52,6 +53,7 @@ def cross_entropy(
     logits: ArrayLike,
     labels: ArrayLike,
     *,
+    epsilon: ArrayLike | None = None,
     normalization: Normalization = "none",
     axis_name: str | None = None,
 ) -> jax.Array:
@@ -63,6 +65,7 @@ def cross_entropy(
     Args:
       logits: unnormalised log-probabilities, `[..., C]`, floating. May hold -inf for masked classes.
       labels: class indices in [0, C), `[...]`, integer.
+      epsilon: see `from_emphasis`.
       normalization: see `gradient_rescaling`.
       axis_name: see `gradient_rescaling`.
 
@@ -78,8 +81,10 @@ def cross_entropy(
       >>> losses.cross_entropy(jnp.array([[2., 0., 0.]]), jnp.array([0]))
       Array([0.240], dtype=float32)
     """
-    if normalization != "none":
-        return from_emphasis(logits, labels, CrossEntropy(), normalization=normalization, axis_name=axis_name)
+    if normalization != "none" or epsilon is not None:
+        return from_emphasis(
+            logits, labels, CrossEntropy(), epsilon=epsilon, normalization=normalization, axis_name=axis_name
+        )
     logits, labels = checked(logits, labels)
     logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
@@ -103,6 +108,7 @@ def mae(
     labels: ArrayLike,
     *,
     scale: ArrayLike = 1.0,
+    epsilon: ArrayLike | None = None,
     normalization: Normalization = "none",
     axis_name: str | None = None,
 ) -> jax.Array:
@@ -113,7 +119,9 @@ def mae(
 
     Reference: Ghosh et al., AAAI 2017.
     """
-    return from_emphasis(logits, labels, MAE(scale), normalization=normalization, axis_name=axis_name)
+    return from_emphasis(
+        logits, labels, MAE(scale), epsilon=epsilon, normalization=normalization, axis_name=axis_name
+    )
 
 
 @family
@@ -131,6 +139,7 @@ def mse(
     logits: ArrayLike,
     labels: ArrayLike,
     *,
+    epsilon: ArrayLike | None = None,
     normalization: Normalization = "none",
     axis_name: str | None = None,
 ) -> jax.Array:
@@ -141,7 +150,9 @@ def mse(
 
     Reference: Wang et al., arXiv:1905.11233, section 3.
     """
-    return from_emphasis(logits, labels, MSE(), normalization=normalization, axis_name=axis_name)
+    return from_emphasis(
+        logits, labels, MSE(), epsilon=epsilon, normalization=normalization, axis_name=axis_name
+    )
 
 
 def imae(
@@ -149,6 +160,7 @@ def imae(
     labels: ArrayLike,
     *,
     beta: ArrayLike,
+    epsilon: ArrayLike = EPSILON,
     normalization: Normalization = "integral",
     axis_name: str | None = None,
 ) -> jax.Array:
@@ -159,7 +171,9 @@ def imae(
     Reference: Wang et al., arXiv:1903.12141.
     """
     emphasis = PowerExponential(1.0, beta)
-    return from_emphasis(logits, labels, emphasis, normalization=normalization, axis_name=axis_name)
+    return from_emphasis(
+        logits, labels, emphasis, epsilon=epsilon, normalization=normalization, axis_name=axis_name
+    )
 
 
 def combined(
@@ -171,6 +185,7 @@ def combined(
     lam: ArrayLike = 0.0,
     beta: ArrayLike = 0.0,
     log_c: ArrayLike = 0.0,
+    epsilon: ArrayLike = EPSILON,
     normalization: Normalization = "none",
     axis_name: str | None = None,
 ) -> jax.Array:
@@ -183,4 +198,6 @@ def combined(
     Reference: Wang et al., arXiv:1905.11233.
     """
     emphasis = Combined(a, b, lam, beta, log_c)
-    return from_emphasis(logits, labels, emphasis, normalization=normalization, axis_name=axis_name)
+    return from_emphasis(
+        logits, labels, emphasis, epsilon=epsilon, normalization=normalization, axis_name=axis_name
+    )

@@ -34,6 +34,7 @@ def agce(
     *,
     a: ArrayLike = 0.6,
     q: ArrayLike = 0.6,
+    epsilon: ArrayLike | None = None,
     normalization: Normalization = "none",
     axis_name: str | None = None,
 ) -> jax.Array:
@@ -43,7 +44,9 @@ def agce(
 
     Reference: Zhou et al., ICML 2021 (arXiv:2106.03110).
     """
-    return from_emphasis(logits, labels, AGCE(a, q), normalization=normalization, axis_name=axis_name)
+    return from_emphasis(
+        logits, labels, AGCE(a, q), epsilon=epsilon, normalization=normalization, axis_name=axis_name
+    )
 
 
 @family
@@ -70,6 +73,7 @@ def aul(
     *,
     a: ArrayLike = 5.5,
     q: ArrayLike = 3.0,
+    epsilon: ArrayLike | None = None,
     normalization: Normalization = "none",
     axis_name: str | None = None,
 ) -> jax.Array:
@@ -79,7 +83,9 @@ def aul(
 
     Reference: Zhou et al., ICML 2021 (arXiv:2106.03110).
     """
-    return from_emphasis(logits, labels, AUL(a, q), normalization=normalization, axis_name=axis_name)
+    return from_emphasis(
+        logits, labels, AUL(a, q), epsilon=epsilon, normalization=normalization, axis_name=axis_name
+    )
 
 
 @family
@@ -102,6 +108,7 @@ def ael(
     labels: ArrayLike,
     *,
     a: ArrayLike = 2.5,
+    epsilon: ArrayLike | None = None,
     normalization: Normalization = "none",
     axis_name: str | None = None,
 ) -> jax.Array:
@@ -111,4 +118,6 @@ def ael(
 
     Reference: Zhou et al., ICML 2021 (arXiv:2106.03110).
     """
-    return from_emphasis(logits, labels, AEL(a), normalization=normalization, axis_name=axis_name)
+    return from_emphasis(
+        logits, labels, AEL(a), epsilon=epsilon, normalization=normalization, axis_name=axis_name
+    )

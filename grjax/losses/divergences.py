@@ -57,6 +57,7 @@ def js(
     labels: ArrayLike,
     *,
     pi: ArrayLike = 0.5,
+    epsilon: ArrayLike | None = None,
     normalization: Normalization = "none",
     axis_name: str | None = None,
 ) -> jax.Array:
@@ -69,7 +70,9 @@ def js(
 
     Reference: Englesson & Azizpour, NeurIPS 2021 (arXiv:2105.04522).
     """
-    return from_emphasis(logits, labels, JS(pi), normalization=normalization, axis_name=axis_name)
+    return from_emphasis(
+        logits, labels, JS(pi), epsilon=epsilon, normalization=normalization, axis_name=axis_name
+    )
 
 
 def gjs(

@@ -48,6 +48,7 @@ def focal(
     *,
     gamma: ArrayLike = 0.5,
     detached: bool = False,
+    epsilon: ArrayLike | None = None,
     normalization: Normalization = "none",
     axis_name: str | None = None,
 ) -> jax.Array:
@@ -60,4 +61,6 @@ def focal(
     Reference: Lin et al., ICCV 2017 (arXiv:1708.02002).
     """
     emphasis = FocalDetached(gamma) if detached else Focal(gamma)
-    return from_emphasis(logits, labels, emphasis, normalization=normalization, axis_name=axis_name)
+    return from_emphasis(
+        logits, labels, emphasis, epsilon=epsilon, normalization=normalization, axis_name=axis_name
+    )

@@ -33,6 +33,7 @@ def gce(
     labels: ArrayLike,
     *,
     q: ArrayLike = 0.7,
+    epsilon: ArrayLike | None = None,
     normalization: Normalization = "none",
     axis_name: str | None = None,
 ) -> jax.Array:
@@ -42,7 +43,9 @@ def gce(
 
     Reference: Zhang & Sabuncu, NeurIPS 2018.
     """
-    return from_emphasis(logits, labels, GCE(q), normalization=normalization, axis_name=axis_name)
+    return from_emphasis(
+        logits, labels, GCE(q), epsilon=epsilon, normalization=normalization, axis_name=axis_name
+    )
 
 
 @family
@@ -70,6 +73,7 @@ def truncated_gce(
     *,
     q: ArrayLike = 0.7,
     k: ArrayLike = 0.5,
+    epsilon: ArrayLike | None = None,
     normalization: Normalization = "none",
     axis_name: str | None = None,
 ) -> jax.Array:
@@ -81,7 +85,9 @@ def truncated_gce(
 
     Reference: Zhang & Sabuncu, NeurIPS 2018.
     """
-    return from_emphasis(logits, labels, TruncatedGCE(q, k), normalization=normalization, axis_name=axis_name)
+    return from_emphasis(
+        logits, labels, TruncatedGCE(q, k), epsilon=epsilon, normalization=normalization, axis_name=axis_name
+    )
 
 
 @family
@@ -111,6 +117,7 @@ def taylor_ce(
     labels: ArrayLike,
     *,
     order: ArrayLike = 2,
+    epsilon: ArrayLike | None = None,
     normalization: Normalization = "none",
     axis_name: str | None = None,
 ) -> jax.Array:
@@ -121,7 +128,9 @@ def taylor_ce(
 
     Reference: Feng et al., IJCAI 2020.
     """
-    return from_emphasis(logits, labels, TaylorCE(order), normalization=normalization, axis_name=axis_name)
+    return from_emphasis(
+        logits, labels, TaylorCE(order), epsilon=epsilon, normalization=normalization, axis_name=axis_name
+    )
 
 
 @family
@@ -148,6 +157,7 @@ def phuber_ce(
     labels: ArrayLike,
     *,
     tau: ArrayLike = 2.0,
+    epsilon: ArrayLike | None = None,
     normalization: Normalization = "none",
     axis_name: str | None = None,
 ) -> jax.Array:
@@ -158,7 +168,9 @@ def phuber_ce(
 
     Reference: Menon et al., ICLR 2020.
     """
-    return from_emphasis(logits, labels, PHuberCE(tau), normalization=normalization, axis_name=axis_name)
+    return from_emphasis(
+        logits, labels, PHuberCE(tau), epsilon=epsilon, normalization=normalization, axis_name=axis_name
+    )
 
 
 @family
@@ -192,6 +204,7 @@ def phuber_gce(
     *,
     tau: ArrayLike = 10.0,
     q: ArrayLike = 0.7,
+    epsilon: ArrayLike | None = None,
     normalization: Normalization = "none",
     axis_name: str | None = None,
 ) -> jax.Array:
@@ -202,4 +215,6 @@ def phuber_gce(
 
     Reference: Menon et al., ICLR 2020.
     """
-    return from_emphasis(logits, labels, PHuberGCE(tau, q), normalization=normalization, axis_name=axis_name)
+    return from_emphasis(
+        logits, labels, PHuberGCE(tau, q), epsilon=epsilon, normalization=normalization, axis_name=axis_name
+    )

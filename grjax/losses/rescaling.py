@@ -12,7 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from grjax.emphasis import Emphasis, Normalization, PowerExponential, at, log_normalizer
+from grjax.emphasis import (
+    EPSILON,
+    Emphasis,
+    Normalization,
+    PowerExponential,
+    at,
+    log_fade,
+    log_normalizer,
+)
 from grjax.losses.inputs import checked
 
 
@@ -22,6 +30,7 @@ def gradient_rescaling(
     *,
     lam: ArrayLike,
     beta: ArrayLike,
+    epsilon: ArrayLike = EPSILON,
     normalization: Normalization = "integral",
     per_class: bool = False,
     axis_name: str | None = None,
@@ -31,16 +40,24 @@ def gradient_rescaling(
     The *value* is the cross-entropy, for logging. The *gradient* is deliberately not the gradient of that
     value: it keeps its direction and replaces its magnitude,
 
-        grad_z = w(p) / (2 (1 - p)) * (softmax(z) - onehot(y)),   w(p) = exp(beta p^lam (1 - p)) / norm.
+        grad_z = w(p) / (2 (1 - p) + epsilon) * (softmax(z) - onehot(y)),
+        w(p) = exp(beta p^lam (1 - p)) / norm.
 
-    Reverse-mode only: `jax.jvp` and `jax.hessian` do not pass a `custom_vjp`. `lam` and `beta` may be traced
-    (jit, vmap, schedules); no gradient flows to them.
+    Its L1 norm is w(p), up to epsilon. Reverse-mode only: `jax.jvp` and `jax.hessian` do not pass a
+    `custom_vjp`. `lam`, `beta` and `epsilon` may be traced (jit, vmap, schedules); no gradient flows to them.
 
     Args:
       logits: unnormalised log-probabilities, `[..., C]`, floating. May hold -inf for masked classes.
       labels: annotated class indices in [0, C), `[...]`, integer.
       lam: lambda >= 0, scalar or broadcastable to `[...]`. The weight peaks at p = lam / (lam + 1).
       beta: scalar or broadcastable to `[...]`; the larger, the narrower the emphasis. 0 weighs all alike.
+      epsilon: >= 0, scalar or broadcastable to `[...]`. Examples that are fitted, with 1 - p far below
+        epsilon, stop pulling; one with 1 - p = epsilon / 2 pulls with half of its weight. 1e-6 is that of the
+        layers which the authors released for Caffe (their later PyTorch code has 1e-8). 0 is the formula of
+        the paper, by which a fitted example pulls with w(1) = 1 / norm for ever: where w hardly depends on p,
+        as with lam = 0 and beta near 0, the parameters then grow without bound, and training ends in inf.
+        It is no part of `norm`: an integral changes by less than its rounding, and a batch of fitted examples
+        would be scaled up again.
       normalization: what `norm` is.
         'integral': the integral of w over p in [0, 1] (derivative normalisation): the learning rate keeps
           its meaning when lam and beta change.
@@ -72,9 +89,14 @@ def gradient_rescaling(
     """
     if isinstance(lam, int | float) and not lam >= 0:
         raise ValueError(f"lam must be >= 0, got {lam}")
-    emphasis = PowerExponential(lam, beta)
     return from_emphasis(
-        logits, labels, emphasis, normalization=normalization, per_class=per_class, axis_name=axis_name
+        logits,
+        labels,
+        PowerExponential(lam, beta),
+        epsilon=epsilon,
+        normalization=normalization,
+        per_class=per_class,
+        axis_name=axis_name,
     )
 
 
@@ -83,6 +105,7 @@ def from_emphasis(
     labels: ArrayLike,
     emphasis: Emphasis,
     *,
+    epsilon: ArrayLike | None = None,
     normalization: Normalization = "none",
     per_class: bool = False,
     axis_name: str | None = None,
@@ -96,6 +119,9 @@ def from_emphasis(
       logits: `[..., C]`, floating. May hold -inf for masked classes.
       labels: class indices in [0, C), `[...]`, integer.
       emphasis: parameters broadcastable to `[...]`; no gradient flows to them.
+      epsilon: see `gradient_rescaling`; scalar or broadcastable to `[...]`. With it the gradient is no longer
+        exactly that of an emphasis' own value. None: 1e-6 where fitted examples would else pull for ever,
+        that is for an emphasis without a value of its own and under normalization='batch'; otherwise 0.
       normalization: see `gradient_rescaling`.
       per_class: the parameters are `[C]`, one for each class, or scalars.
       axis_name: see `gradient_rescaling`.
@@ -122,6 +148,11 @@ def from_emphasis(
     own = at(emphasis, labels) if per_class else emphasis
     log_weight = own.log_weight(comparison.log_odds)
     log_norm = log_normalizer(emphasis, log_weight, normalization, axis_name)
+    if epsilon is None:
+        epsilon = 0.0 if hasattr(own, "value") and normalization != "batch" else EPSILON
+    epsilon = _constant(epsilon)
+    _check_parameters({"epsilon": epsilon}, labels.shape, per_class=False)
+    log_weight += log_fade(comparison.log_odds, epsilon)
     if per_class and log_norm.ndim:  # an integral for each class, not for each example
         log_norm = log_norm[labels]
     value = jax.nn.softplus(-comparison.log_odds)

@@ -33,6 +33,7 @@ def rce(
     labels: ArrayLike,
     *,
     log_zero: ArrayLike = LOG_ZERO,
+    epsilon: ArrayLike | None = None,
     normalization: Normalization = "none",
     axis_name: str | None = None,
 ) -> jax.Array:
@@ -43,7 +44,9 @@ def rce(
 
     Reference: Wang et al., ICCV 2019 (arXiv:1908.06112).
     """
-    return from_emphasis(logits, labels, RCE(log_zero), normalization=normalization, axis_name=axis_name)
+    return from_emphasis(
+        logits, labels, RCE(log_zero), epsilon=epsilon, normalization=normalization, axis_name=axis_name
+    )
 
 
 @family
@@ -74,6 +77,7 @@ def sce(
     alpha: ArrayLike = 0.1,
     beta: ArrayLike = 1.0,
     log_zero: ArrayLike = LOG_ZERO,
+    epsilon: ArrayLike | None = None,
     normalization: Normalization = "none",
     axis_name: str | None = None,
 ) -> jax.Array:
@@ -84,7 +88,9 @@ def sce(
     Reference: Wang et al., ICCV 2019 (arXiv:1908.06112).
     """
     emphasis = SCE(alpha, beta, log_zero)
-    return from_emphasis(logits, labels, emphasis, normalization=normalization, axis_name=axis_name)
+    return from_emphasis(
+        logits, labels, emphasis, epsilon=epsilon, normalization=normalization, axis_name=axis_name
+    )
 
 
 def nmae(
@@ -92,6 +98,7 @@ def nmae(
     labels: ArrayLike,
     *,
     scale: ArrayLike = 1.0,
+    epsilon: ArrayLike | None = None,
     normalization: Normalization = "none",
     axis_name: str | None = None,
 ) -> jax.Array:
@@ -104,13 +111,16 @@ def nmae(
     """
     logits, labels = checked(logits, labels)
     emphasis = MAE(jnp.asarray(scale) / (logits.shape[-1] - 1))
-    return from_emphasis(logits, labels, emphasis, normalization=normalization, axis_name=axis_name)
+    return from_emphasis(
+        logits, labels, emphasis, epsilon=epsilon, normalization=normalization, axis_name=axis_name
+    )
 
 
 def nrce(
     logits: ArrayLike,
     labels: ArrayLike,
     *,
+    epsilon: ArrayLike | None = None,
     normalization: Normalization = "none",
     axis_name: str | None = None,
 ) -> jax.Array:
@@ -120,4 +130,4 @@ def nrce(
 
     Reference: Ma et al., ICML 2020 (arXiv:2006.13554).
     """
-    return nmae(logits, labels, normalization=normalization, axis_name=axis_name)
+    return nmae(logits, labels, epsilon=epsilon, normalization=normalization, axis_name=axis_name)

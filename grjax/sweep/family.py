@@ -3,10 +3,13 @@
     w = exp(log_c) p^a (1 - p)^b exp(beta p^lam (1 - p)) / norm        (grjax.emphasis.Combined)
     L = scale ((1 - p^q) / q)^power / norm, where the loss has a written value; else cross-entropy
 
+and an epsilon, by which fitted examples stop pulling.
+
 Only losses for which both hold exactly are members; they differ from their own programs by rounding.
 """
 
 import functools
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from grjax import losses
 from grjax.emphasis import Combined, log_integral
 from grjax.losses import TrainingLoss, from_emphasis
 from grjax.losses.agreement import LOG_2, family
@@ -77,28 +81,33 @@ _MEMBERS: dict[str, Callable[..., dict[str, float]]] = {
     "mse": lambda: {"a": 1.0, "b": 2.0, "log_c": 2 * LOG_2, "q": 1.0, "power": 2.0},
     "rce": lambda log_zero=LOG_ZERO: _scaled_mae(-log_zero),
 }  # fmt: skip
-_INTEGRAL_BY_DEFAULT = ("gradient_rescaling", "imae")
 
 
 def member(name: str, hyperparameters: Mapping[str, Any]) -> dict[str, float] | None:
-    """The values of `Member` for a loss; None if it is none, or its hyper-parameters are no plain numbers.
+    """The values of `Member` for a loss, and its epsilon; None: no member, or not of plain numbers.
 
     Args:
       name: of the loss.
       hyperparameters: of a config, checked, with published ones filled in.
     """
-    options = dict(hyperparameters)
-    default = "integral" if name in _INTEGRAL_BY_DEFAULT else "none"
-    normalization = options.pop("normalization", default)
-    per_class = options.pop("per_class", False)
-    plain = all(isinstance(value, int | float) for value in options.values())
-    if name not in _MEMBERS or normalization == "batch" or per_class or not plain:
+    if name not in _MEMBERS:
         return None
-    values = _MEMBERS[name](**options)
-    values = {key: float(getattr(Member, key)) for key in Member.__dataclass_fields__} | values
-    return {**values, "integral": float(normalization == "integral")}
+    parameters = inspect.signature(getattr(losses, name)).parameters
+    options = {key: parameters[key].default for key in ("epsilon", "normalization")} | dict(hyperparameters)
+    normalization, per_class = options.pop("normalization"), options.pop("per_class", False)
+    if options["epsilon"] is None:  # of a loss with a written value
+        options["epsilon"] = 0.0
+    plain = all(isinstance(value, int | float) for value in options.values())
+    if normalization == "batch" or per_class or not plain:
+        return None
+    epsilon = options.pop("epsilon")
+    values = {key: float(getattr(Member, key)) for key in Member.__dataclass_fields__}
+    values |= _MEMBERS[name](**options)
+    return {**values, "epsilon": float(epsilon), "integral": float(normalization == "integral")}
 
 
 def loss(values: Mapping[str, ArrayLike]) -> TrainingLoss:
     """The loss of a member, whose values may be traced."""
-    return without_memory(functools.partial(from_emphasis, emphasis=Member(**values)))
+    point = {key: value for key, value in values.items() if key != "epsilon"}
+    of_point = functools.partial(from_emphasis, emphasis=Member(**point), epsilon=values["epsilon"])
+    return without_memory(of_point)

@@ -150,9 +150,10 @@ def weight_at(run: Run, step: int) -> tuple[Emphasis, float]:
         raise UnavailableError("the emphasis differs by class: there is no one w(p) to draw")
     loss = losses.create(name, **values)
     normalization = inspect.signature(loss).parameters["normalization"].default
-    emphasis = losses.emphasis(
-        name, **{key: value for key, value in values.items() if key not in ("normalization", "per_class")}
-    )
+    of_weight = {
+        key: value for key, value in values.items() if key not in ("epsilon", "normalization", "per_class")
+    }
+    emphasis = losses.emphasis(name, **of_weight)
     if normalization == "none":
         return emphasis, 0.0
     if normalization == "integral":
