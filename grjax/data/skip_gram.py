@@ -193,7 +193,7 @@ def _kernel() -> Callable[..., None]:
         rows, starts, first, last, v, u, o, path_starts, nodes, bits, kept, stay, alias, window, negatives,
         first_rate, iteration, iterations, seed, done,
     ):  # fmt: skip
-        """Documents `first` to `last` - 1 of an iteration; `done` is told how many tokens they were so far."""
+        """Documents `first` to `last` - 1 of an iteration; `done` is told how many tokens they had."""
         error, vector = np.empty(SIZE, np.float32), np.empty(SIZE, np.float32)
         longest = 0
         for document in range(first, last):
