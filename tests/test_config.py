@@ -166,6 +166,14 @@ def test_a_whole_number_is_a_number_and_a_list_a_tuple(layer):
     assert flatten(resolve(layer).to_dict())[key] == value
 
 
+@pytest.mark.parametrize(
+    ("key", "values"), [("order", "'shuffled' or 'fixed'"), ("validation_labels", "'clean' or 'noisy'")]
+)
+def test_words_of_a_choice(key, values):
+    with pytest.raises(ConfigError, match=f"^data.{key}: must be {values}, got 'other'$"):
+        resolve({"data": {key: "other"}})
+
+
 @pytest.mark.parametrize("key", ["batch_size", "eval_batch_size", "keep_checkpoints", "max_steps_per_call"])
 def test_sizes_are_at_least_one(key):
     assert resolve({key: 1})[key] == 1

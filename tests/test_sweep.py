@@ -62,6 +62,11 @@ def test_axes():
     ]
     assert type(over("noise.rate", np.linspace(0, 1, 3))[0]["noise.rate"]) is float  # as JSON has it
     assert [point["order_seed"] for point in product(seeds(range(2)), rates)] == [0, 0, 1, 1]
+    assert seeds([7], also=("imbalance.seed",)) == [
+        {"noise.seed": 7, "init_seed": 7, "order_seed": 7, "imbalance.seed": 7}
+    ]
+    with pytest.raises(ConfigError, match=r"seeds: 'imbalance.sed' is no seed .* mean 'imbalance.seed'"):
+        seeds([7], also=("imbalance.sed",))
     with pytest.raises(ConfigError, match=r"noise.rate: two axes of the sweep set it"):
         product(rates, rates)
     with pytest.raises(ConfigError, match=r"equally long, got \[2, 1\] points"):
@@ -164,6 +169,7 @@ def test_groups():
     others = [
         {"model.hidden": 8}, {"optimizer.momentum": 0.5}, {"optimizer.name": "adam"}, {"batch_size": 32},
         {"loss.name": "sce"}, {"loss.name": "gce", "loss.normalization": "batch"}, {"train_steps": 9},
+        {"imbalance.seed": 1}, {"data.order": "fixed"}, {"data.standardise": False},
     ]  # fmt: skip
     for overrides in same:
         assert key(**overrides) == key(), overrides

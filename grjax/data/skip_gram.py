@@ -193,12 +193,13 @@ def _kernel() -> Callable[..., None]:
         rows, starts, first, last, v, u, o, path_starts, nodes, bits, kept, stay, alias, window, negatives,
         first_rate, iteration, iterations, seed, done,
     ):  # fmt: skip
+        """Documents `first` to `last` - 1 of an iteration; `done` is told how many tokens they had."""
         error, vector = np.empty(SIZE, np.float32), np.empty(SIZE, np.float32)
         longest = 0
         for document in range(first, last):
             longest = max(longest, starts[document + 1] - starts[document])
         sentence, others = np.empty(longest, np.int64), np.empty(negatives, np.int64)
-        factor, seven = np.uint64(25214903917), np.uint64(11)
+        factor, increment = np.uint64(25214903917), np.uint64(11)
         sixteen, low = np.uint64(16), np.uint64(0xFFFFFF)
         unit, size = np.float32(2**-24), np.uint64(len(stay))
         begin, end = starts[first], starts[last]
@@ -208,18 +209,18 @@ def _kernel() -> Callable[..., None]:
             rate = np.float32(first_rate * max(1 - progress, 1e-4))
             length = 0
             for at in range(starts[document], starts[document + 1]):
-                draw = draw * factor + seven
+                draw = draw * factor + increment
                 if at == starts[document] or np.float32((draw >> sixteen) & low) * unit < kept[rows[at]]:
                     sentence[length] = rows[at]
                     length += 1
             for position in range(length):
                 word = sentence[position]
-                draw = draw * factor + seven
+                draw = draw * factor + increment
                 reach = window - np.int64((draw >> sixteen) % np.uint64(window))
                 for i in range(negatives):
-                    draw = draw * factor + seven
+                    draw = draw * factor + increment
                     others[i] = np.int64((draw >> sixteen) % size)
-                    draw = draw * factor + seven
+                    draw = draw * factor + increment
                     if np.float32((draw >> sixteen) & low) * unit >= stay[others[i]]:
                         others[i] = alias[others[i]]
                 for at in range(position - reach, position + reach + 2):
