@@ -23,10 +23,10 @@ from grjax import host
 host.tune()  # before jax is imported
 
 from absl import logging
+from grjax.configs.digits import get_config
 
 import grjax.config
 from benchmarks.environment import environment
-from configs.digits import get_config
 from grjax.analysis import curves
 from grjax.train import train_and_evaluate
 

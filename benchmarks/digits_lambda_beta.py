@@ -8,6 +8,7 @@ rate; prints the table that docs/results/digits_lambda_beta.md has.
 """
 
 import argparse
+import dataclasses
 import json
 from pathlib import Path
 
@@ -15,13 +16,14 @@ from grjax import host
 
 host.tune()  # before jax is imported
 
+import matplotlib
 from absl import logging
+from grjax.configs.digits_lambda_beta import get_sweep
 
 from benchmarks.digits import RESULTS
 from benchmarks.environment import environment
-from configs.digits_lambda_beta import get_sweep
-from configs.gr_table9 import GRID
-from grjax.analysis import grids, mode_against_noise
+from grjax.analysis import mode_against_noise
+from grjax.analysis.report import multiples, page, style, svg, trials
 from grjax.sweep import phases, results
 
 KEPT = (
@@ -31,10 +33,8 @@ KEPT = (
     "train_accuracy_noisy",
     "train_accuracy_intact",
 )
-CURVES = {
-    "validation_accuracy": "held out",
-    "train_accuracy_noisy": "train, labels as given",
-    "train_accuracy_intact": "train, intact labels",
+CURVES = {"validation_accuracy": ("held out", style.INK)} | {
+    key: line for key, line in multiples.LINES.items() if key.startswith("train_")
 }
 
 
@@ -52,24 +52,17 @@ def store(workdir: Path) -> None:
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def draw_curves(workdir: Path, rate: float) -> None:
-    """The learning curves of every candidate at a noise rate, as the paper's Figures 5 to 9."""
-    runs = [
-        result for result in results.read(workdir / "selection") if result["overrides"]["noise.rate"] == rate
-    ]
-    panels = [
-        {
-            f"λ = {lam:g}, β = {beta:g}": [
-                workdir / "selection" / run["workdir"]
-                for run in runs
-                if (run["overrides"]["loss.lam"], run["overrides"]["loss.beta"]) == (lam, beta)
-            ]
-            for beta in betas
-        }
-        for lam, betas in GRID.items()
-    ]
-    title = f"digits, {rate:.0%} symmetric label noise"
-    grids.draw(panels, RESULTS / "digits_lambda_beta_curves.svg", title, CURVES)
+def draw(workdir: Path, rate: float = 0.6) -> None:
+    """The figures of the report: of the sweep, and the curves of every candidate at one noise rate."""
+    for name, title in (("accuracy_by_mode", "accuracy"), ("best_mode", "mode")):
+        page.draw(name, [workdir], RESULTS / f"digits_lambda_beta_{title}.svg")
+    candidates = trials.read(workdir / "selection")
+    at_rate = [each for each in candidates.settings if each.overrides["noise.rate"] == rate]
+    keys = ["loss.lam", "loss.beta"]
+    shown = dataclasses.replace(candidates, settings=at_rate, keys=keys)
+    with matplotlib.rc_context(style.RC):
+        drawn = svg.render(multiples.learning_curves(shown, CURVES).figure, "svg")
+    (RESULTS / "digits_lambda_beta_curves.svg").write_bytes(drawn)
 
 
 def main() -> None:
@@ -79,10 +72,8 @@ def main() -> None:
     logging.set_verbosity(logging.ERROR)
     phases.run(get_sweep(), workdir)
     store(workdir)
-    modes = mode_against_noise.read(workdir)
-    mode_against_noise.draw(modes, RESULTS / "digits_lambda_beta.svg", "digits, symmetric label noise")
-    draw_curves(workdir, rate=0.6)
-    print(mode_against_noise.table(modes))
+    draw(workdir)
+    print(mode_against_noise.table(mode_against_noise.read(workdir)))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.digits import RESULTS
 from benchmarks.environment import environment
-from configs import gr_table5
+from grjax.configs import gr_table5
 from grjax.data.imdb import ImdbSkipGram
 from grjax.errors import exit_in_one_line
 from grjax.sweep import Table, results

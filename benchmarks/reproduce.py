@@ -31,11 +31,11 @@ host.tune()  # before jax is imported
 
 import jax
 from absl import logging
+from grjax.configs.gr_cifar100 import build
 
 import grjax.config
 from benchmarks.digits import RESULTS
 from benchmarks.environment import environment
-from configs.gr_cifar100 import build
 from grjax.errors import exit_in_one_line
 from grjax.train import train_and_evaluate
 

@@ -26,10 +26,10 @@ host.tune()  # before jax is imported
 
 import jax
 import numpy as np
+from grjax.configs.digits_sweep import get_sweep
 
 import grjax.config
 from benchmarks.environment import environment
-from configs.digits_sweep import get_sweep
 from grjax.sweep.programs import Shared
 from grjax.together import Alone, Spread, Together, Vmapped
 

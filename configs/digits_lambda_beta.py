@@ -1,7 +1,7 @@
 """The lam x beta grid of Gradient Rescaling on digits: does the best mode rise with the noise rate?
 
   python run.py --mode=sweep --config=configs/digits_lambda_beta.py --workdir=runs/digits_lambda_beta
-  python -m grjax.analysis.mode_against_noise runs/digits_lambda_beta --output runs/modes.svg
+  python run.py --mode=report --workdir=runs/digits_lambda_beta
 
 The grid is that of the ablation in Wang et al., arXiv:1905.11233 (Table 9, Figures 5-9). For each lam and
 noise rate beta is chosen by the last accuracy on a fifth of the training set that is kept clean, over
@@ -16,9 +16,9 @@ noise: with cross-entropy it memorises, with lam 1 and beta 16 it learns at all.
 Result: docs/results/digits_lambda_beta.md.
 """
 
+from grjax.configs.gr_table9 import GRID, RATES
 from ml_collections import ConfigDict
 
-from configs.gr_table9 import GRID, RATES
 from grjax.config import card
 from grjax.sweep import Select, Sweep, Table, product, seeds
 

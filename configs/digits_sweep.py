@@ -5,7 +5,8 @@ python run.py --mode=sweep --config=configs/digits_sweep.py --workdir=runs/digit
 With --config.sweep.workers=N, N processes share the trials, each on CPU cores of its own; each compiles once.
 """
 
-from configs.digits import get_config
+from grjax.configs.digits import get_config
+
 from grjax.sweep import Sweep, over, product, seeds
 
 LOSSES = [

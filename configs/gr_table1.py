@@ -17,9 +17,9 @@ headline is the last evaluation, with the few that are released. Not exactly the
 
 from typing import Any
 
+from grjax.configs.gr_cifar100 import build as gr_cifar100
 from ml_collections import ConfigDict
 
-from configs import gr_cifar100
 from grjax.config import card
 from grjax.sweep import Select, Sweep, Table, product, seeds
 
@@ -95,7 +95,7 @@ def build(*, num_seeds: int = 3, quick: bool = False) -> Sweep:
     ]
     rows: dict[str, dict[str, Any] | None] = {**OTHERS, **RESCALING}
     return Sweep(
-        base=ConfigDict(gr_cifar100.build(quick=quick) | (card.QUICK_TABLE if quick else {})),
+        base=ConfigDict(gr_cifar100(quick=quick) | (card.QUICK_TABLE if quick else {})),
         trials=product(
             [*OTHERS.values(), *grid], list(columns.values()), seeds(range(2 if quick else num_seeds))
         ),

@@ -15,11 +15,11 @@ that a table is whole, if of one seed, after a fifth of the time.
 
 from typing import Any
 
+from grjax.configs.gr_table1 import OTHERS
 from ml_collections import ConfigDict
 
-from configs import gr_imdb
-from configs.gr_table1 import OTHERS
 from grjax.config import card
+from grjax.configs import gr_imdb
 from grjax.sweep import Sweep, Table, chained, product, seeds
 
 ROWS: dict[str, dict[str, Any]] = {

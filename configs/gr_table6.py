@@ -10,9 +10,9 @@ Whether its numbers are last or best evaluations is not said; they stand beside 
 
 from typing import Any
 
+from grjax.configs.gr_cifar100 import build as gr_cifar100
 from ml_collections import ConfigDict
 
-from configs import gr_cifar100
 from grjax.config import card
 from grjax.sweep import Sweep, Table, product, seeds
 
@@ -53,7 +53,7 @@ PUBLISHED = {
 
 def build(*, num_seeds: int = 5, quick: bool = False) -> Sweep:
     return Sweep(
-        base=ConfigDict(gr_cifar100.build(quick=quick) | (card.QUICK_TABLE if quick else {})),
+        base=ConfigDict(gr_cifar100(quick=quick) | (card.QUICK_TABLE if quick else {})),
         trials=product(list(ROWS.values()), list(COLUMNS.values()), seeds(range(2 if quick else num_seeds))),
         table=Table(
             title="Digits, a few steps" if quick else "Regularisers, CIFAR-100, ResNet-44",

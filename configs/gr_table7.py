@@ -13,9 +13,9 @@ exactly the paper's. Nor is here:
 
 from typing import Any
 
+from grjax.configs.gr_cifar10 import build as gr_cifar10
 from ml_collections import ConfigDict
 
-from configs import gr_cifar10
 from grjax.config import card
 from grjax.sweep import Sweep, Table, product, seeds
 
@@ -62,7 +62,7 @@ PUBLISHED = {
 def build(*, num_seeds: int = 3, quick: bool = False) -> Sweep:
     columns = {loss: COLUMNS[loss] for loss in ("CE", "GR")} if quick else COLUMNS
     return Sweep(
-        base=ConfigDict(gr_cifar10.build(quick=quick) | (card.QUICK_TABLE if quick else {})),
+        base=ConfigDict(gr_cifar10(quick=quick) | (card.QUICK_TABLE if quick else {})),
         trials=product(list(ROWS.values()), list(columns.values()), seeds(range(2 if quick else num_seeds))),
         table=Table(
             title="Digits, a few steps" if quick else "Optimisers, CIFAR-10, ResNet-56, 40% symmetric noise",

@@ -8,10 +8,10 @@ not exactly the paper's. Lam, beta, weight decay and dropout rate are not printe
 its Table 6. Whether the numbers are last or best evaluations is not said; they stand beside our last.
 """
 
+from grjax.configs.gr_table6 import LOSSES, REGULARISERS
+from grjax.configs.gr_vehicles10 import build as gr_vehicles10
 from ml_collections import ConfigDict
 
-from configs import gr_vehicles10
-from configs.gr_table6 import LOSSES, REGULARISERS
 from grjax.config import card
 from grjax.sweep import Sweep, Table, product, seeds
 
@@ -35,7 +35,7 @@ PUBLISHED = {
 def build(*, num_seeds: int = 3, quick: bool = False) -> Sweep:
     rows = {"symmetric .4": ROWS["symmetric .4"]} if quick else ROWS
     return Sweep(
-        base=ConfigDict(gr_vehicles10.build(quick=quick) | (card.QUICK_TABLE if quick else {})),
+        base=ConfigDict(gr_vehicles10(quick=quick) | (card.QUICK_TABLE if quick else {})),
         trials=product(list(rows.values()), list(COLUMNS.values()), seeds(range(2 if quick else num_seeds))),
         table=Table(
             title="Digits, a few steps" if quick else "Regularisers, Vehicles-10, ResNet-44",

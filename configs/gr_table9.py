@@ -6,16 +6,16 @@
 
 24 runs a seed, with the beta that is printed in each cell; of the grid 72 a seed, all of them in the
 table, none chosen. Each takes the 30,000 steps of configs/gr_cifar10.py, which says what in the protocol
-is not exactly the paper's. `grjax.analysis.grids` draws the learning curves of the grid.
+is not exactly the paper's. The report draws the learning curves of the grid.
 """
 
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from grjax.configs.gr_cifar10 import build as gr_cifar10
 from ml_collections import ConfigDict
 
-from configs import gr_cifar10
 from grjax.config import card
 from grjax.sweep import Sweep, Table, product, seeds
 
@@ -105,7 +105,7 @@ def build(*, grid: bool = False, num_seeds: int = 3, quick: bool = False) -> Swe
         source="Wang et al., arXiv:1905.11233, Table 9",
     )
     return Sweep(
-        base=ConfigDict(gr_cifar10.build(quick=quick) | (card.QUICK_TABLE if quick else {})),
+        base=ConfigDict(gr_cifar10(quick=quick) | (card.QUICK_TABLE if quick else {})),
         trials=product(cells, seeds(range(2 if quick else num_seeds))),
         table=tuple(
             dataclasses.replace(

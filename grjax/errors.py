@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 class GrjaxError(Exception):
-    """Base of the errors below. `exit_code` is the exit status of `run.py`."""
+    """Base of the errors below. `exit_code` is the exit status of the command."""
 
     exit_code = 1
 

@@ -5,8 +5,6 @@ import pytest
 from grjax.analysis import curves
 from grjax.errors import WorkdirError
 
-pytest.importorskip("matplotlib")
-
 
 def write_run(workdir, epochs=3, memorisation=0.5):
     workdir.mkdir()

@@ -9,10 +9,9 @@ import pytest
 
 from grjax import losses
 from grjax.analysis import emphasis as pictures
+from grjax.analysis import figures
 from grjax.emphasis import PowerExponential, WeightFunction
 from grjax.errors import ConfigError
-
-pytest.importorskip("matplotlib")
 
 # With the integral of each over p from 0 to 1.
 CLOSED_FORMS = {
@@ -69,16 +68,16 @@ def test_any_loss_has_the_norm_of_its_gradient():
 
 
 def test_files_are_written_and_the_same_again(tmp_path, capsys):
-    arguments = ["--losses", "gce", "mae", "--output", str(tmp_path / "new" / "two")]
-    pictures.main(arguments)
+    arguments = ["emphasis", "--losses", "gce", "mae", "--output", str(tmp_path / "new" / "two")]
+    figures.main(arguments)
     written = [tmp_path / "new" / "two.png", tmp_path / "new" / "two.svg"]
     assert capsys.readouterr().out.split() == [str(path) for path in written]
     first = [path.read_bytes() for path in written]
     assert first[0].startswith(b"\x89PNG")
     assert b"<svg" in first[1]
-    pictures.main(arguments)
+    figures.main(arguments)
     assert [path.read_bytes() for path in written] == first
-    pictures.main([*arguments[:-1], str(tmp_path / "one.svg")])
+    figures.main([*arguments[:-1], str(tmp_path / "one.svg")])
     assert (tmp_path / "one.svg").read_bytes() == first[1]
     assert {path.name for path in tmp_path.iterdir()} == {"new", "one.svg"}
 
@@ -107,7 +106,7 @@ def test_files_are_written_and_the_same_again(tmp_path, capsys):
 )
 def test_mistakes_are_one_line(spec, message, tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
-        pictures.main(["--losses", spec, "--output", str(tmp_path / "new" / "one")])
+        figures.main(["emphasis", "--losses", spec, "--output", str(tmp_path / "new" / "one")])
     assert stopped.value.code == ConfigError.exit_code
     error = capsys.readouterr().err
     assert message in error

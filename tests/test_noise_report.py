@@ -132,7 +132,6 @@ def test_a_folder_that_cannot_be_made_is_refused(data_dir, tmp_path):
 
 @pytest.mark.parametrize("num_classes", [3, 100])
 def test_pictures_repeat(tmp_path, num_classes):
-    pytest.importorskip("matplotlib")
     noisy = noise.create("symmetric", rate=0.4)(np.arange(1000) % num_classes, num_classes)
     names = tuple(map(str, range(num_classes)))
     for ending in ("png", "svg"):

@@ -29,7 +29,7 @@ def named(section, *, without=()):
 
 def expected_row(name):
     """The generated table's row of a card: what its config says, at the default arguments."""
-    config = importlib.import_module(f"configs.{name}").build()
+    config = importlib.import_module(f"grjax.configs.{name}").build()
     data = config["data"]
     held_out = data.get("validation_fraction", 0)
     augmentation = [
@@ -86,4 +86,4 @@ def test_links_lead_to_files_and_code_runs():
 
 def test_commands_name_cards_and_their_arguments():
     for file, argument in re.findall(r"--config=configs/(\w+)\.py(?::(\S+))?", PAGE.read_text()):
-        card.parse(importlib.import_module(f"configs.{file}").build, argument)
+        card.parse(importlib.import_module(f"grjax.configs.{file}").build, argument)

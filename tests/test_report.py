@@ -13,16 +13,11 @@ import sklearn.metrics
 from reported_runs import CLASSES, write_run
 
 from grjax import config
-from grjax.analysis.report import write_report
-from grjax.errors import ConfigError, WorkdirError
+from grjax.analysis.report import agreement, comparison, curves, labels, page, runs, style, svg, write_report
+from grjax.errors import WorkdirError
 from grjax.train import train_and_evaluate
 from grjax.workdir import predictions
 from grjax.workdir.metrics_file import read_rows
-
-pytest.importorskip("matplotlib")
-pytest.importorskip("jinja2")
-
-from grjax.analysis.report import agreement, comparison, curves, labels, page, runs, style, svg
 
 GR = {"name": "gradient_rescaling", "lam": 0.5, "beta": 8.0}
 
@@ -326,12 +321,6 @@ def test_damage_is_one_line(damage, message, tmp_path):
     with pytest.raises(WorkdirError, match=message):
         write_report([path])
     assert not (path / "report.html").exists()
-
-
-def test_needs_its_extra(monkeypatch, tmp_path):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"pip install 'grjax\[figures\]'"):
-        write_report([tmp_path])
 
 
 def test_command_line(tmp_path):

@@ -6,8 +6,6 @@ from reported_runs import write_run, write_sweep
 
 from grjax.analysis.report import write_report
 
-pytest.importorskip("matplotlib")
-pytest.importorskip("jinja2")
 if EXECUTABLE is None:
     pytest.skip("no Chromium is installed", allow_module_level=True)
 

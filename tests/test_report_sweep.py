@@ -7,16 +7,10 @@ import numpy as np
 import pytest
 from reported_runs import write_run, write_sweep
 
-from grjax.analysis.report import write_report
+from grjax.analysis.report import multiples, page, svg, trials, write_report
+from grjax.analysis.report.runs import UnavailableError
 from grjax.errors import WorkdirError
 from grjax.workdir.metrics_file import read_rows
-
-pytest.importorskip("matplotlib")
-pytest.importorskip("jinja2")
-pytest.importorskip("markdown_it")
-
-from grjax.analysis.report import multiples, page, svg, trials
-from grjax.analysis.report.runs import UnavailableError
 
 
 @pytest.fixture(scope="module")

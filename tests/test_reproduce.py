@@ -1,9 +1,9 @@
 """The benchmark that repeats cells of the paper's Table 1, in small."""
 
 import pytest
+from grjax.configs.gr_cifar100 import build
 
 from benchmarks import reproduce
-from configs.gr_cifar100 import build
 
 
 def test_the_table_comes_last_and_finished_runs_are_not_repeated(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import imdb
-from configs import gr_table5
+from grjax.configs import gr_table5
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 FOUND = json.loads((RESULTS / "imdb.json").read_text())

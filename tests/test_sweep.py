@@ -1,7 +1,6 @@
 """Sweeps within a process: axes, mistakes, groups, and that a trial ends the same however it is run."""
 
 import json
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -10,7 +9,7 @@ from ml_collections import ConfigDict
 from small_runs import final_state, rows
 
 from grjax import config, experiment, losses
-from grjax.config import files as config_file
+from grjax.config.files import ConfigFile
 from grjax.errors import ConfigError, SweepFailedError, WorkdirError
 from grjax.progress import Display
 from grjax.sweep import Sweep, chained, engine, family, over, product, results, seeds, traced, zipped
@@ -297,7 +296,6 @@ def test_what_has_ended_is_not_run_again(vmapped):
 
 
 def test_options_of_a_sweep_are_set_on_the_command_line_whatever_its_file_imports():
-    configs = Path(__file__).parent.parent / "configs"
-    assert "sweep" not in config_file.get_config(str(configs / "digits.py"))
+    assert "sweep" not in ConfigFile("digits").config
     # This one has the get_config of the other.
-    assert config_file.get_config(str(configs / "digits_sweep.py")).sweep.chunk == 4
+    assert ConfigFile("digits_sweep").config.sweep.chunk == 4

@@ -3,10 +3,8 @@ import json
 
 import pytest
 
-from grjax.analysis import grids, mode_against_noise
-from grjax.errors import ConfigError, WorkdirError
-
-pytest.importorskip("matplotlib")
+from grjax.analysis import mode_against_noise
+from grjax.errors import WorkdirError
 
 RATES, LAMS = (0.2, 0.8), (0.0, 1.0)
 
@@ -55,42 +53,10 @@ def test_the_best_mode_is_that_of_validation_and_hindsight_is_beside_it(sweep):
     )
 
 
-def test_draws_modes(sweep, capsys):
-    path = sweep / "figures" / "modes.svg"
-    mode_against_noise.main([str(sweep), "--output", str(path), "--title", "digits"])
-    assert capsys.readouterr().out.startswith("| noise rate | ψ = 0.00 (λ = 0) | ψ = 0.50 (λ = 1) |")
-    first = path.read_bytes()
-    assert len(first) > 1000
-    mode_against_noise.main([str(sweep), "--output", str(path), "--title", "digits"])
-    assert path.read_bytes() == first
-
-
-def test_an_unfinished_sweep_is_refused(sweep, tmp_path_factory, capsys):
+def test_an_unfinished_sweep_is_refused(sweep, tmp_path_factory):
     lines = (sweep / "results.jsonl").read_text().splitlines(keepends=True)
     (sweep / "results.jsonl").write_text("".join(lines[3:]))
     with pytest.raises(WorkdirError, match=r"no finished runs of lam 0.0 at rate 0.2"):
         mode_against_noise.read(sweep)
-    with pytest.raises(SystemExit):
-        mode_against_noise.main([str(tmp_path_factory.mktemp("empty"))])
-    assert "no finished selection there" in capsys.readouterr().err
-
-
-def test_draws_a_grid_of_learning_curves(tmp_path):
-    def run(name):
-        (tmp_path / name).mkdir()
-        rows = [
-            {"epoch": e, "test_accuracy": e / 3, "train_accuracy_noisy": 0.5, "train_accuracy_intact": None}
-            for e in range(3)
-        ]
-        (tmp_path / name / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        return tmp_path / name
-
-    panels = [
-        {"λ = 0, β = 1": [run("a"), run("b")], "λ = 0, β = 2": [run("c")]},
-        {"λ = 1, β = 8": [run("d")]},
-    ]
-    path = tmp_path / "grid.svg"
-    grids.draw(panels, path, title="digits")
-    assert path.read_text().count("axes_") >= 3
-    with pytest.raises(ConfigError, match="panels: must be one or more"):
-        grids.draw([{}], path)
+    with pytest.raises(WorkdirError, match="no finished selection there"):
+        mode_against_noise.read(tmp_path_factory.mktemp("empty"))

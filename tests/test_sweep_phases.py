@@ -5,18 +5,17 @@ import json
 import math
 import re
 
+import optuna
 import pytest
 from ml_collections import ConfigDict
 
-from configs import digits_lambda_beta, gr_table1, gr_table5, gr_table6, gr_table7, gr_table8, gr_table9
 from grjax.analysis import mode_against_noise
+from grjax.configs import digits_lambda_beta, gr_table1, gr_table5, gr_table6, gr_table7, gr_table8, gr_table9
 from grjax.errors import ConfigError, NonFiniteError, PreemptedError, WorkdirError
 from grjax.runs import Run
 from grjax.sweep import Sweep, phases, product, results, search, seeds, selection
 from grjax.sweep.selection import Search, Select
 from grjax.sweep.table import Table, check
-
-optuna = pytest.importorskip("optuna")
 
 BASE = {
     "noise": {"name": "symmetric", "rate": 0.4},

@@ -1,11 +1,11 @@
-"""Learning curves of several runs in one picture. Needs matplotlib, the extra `figures`."""
+"""Learning curves of several runs in one picture."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from grjax.errors import WorkdirError, require
+from grjax.errors import WorkdirError
 from grjax.workdir import layout
 from grjax.workdir.metrics_file import read_rows
 
@@ -32,7 +32,6 @@ def draw(
     Raises:
       WorkdirError: a workdir without metrics, or runs of one name that were evaluated at different steps.
     """
-    require("matplotlib", "figures")
     import matplotlib
     from matplotlib.figure import Figure  # without pyplot: no global state, no window
 

@@ -1,17 +1,12 @@
-"""The weight w(p) of losses in one picture, as it is and as a density. Needs matplotlib, the extra `figures`.
-
-  python -m grjax.analysis.emphasis                  those of the GR paper: runs/emphasis.png and .svg
-  python -m grjax.analysis.emphasis --losses gce:q=0.7 gradient_rescaling:lam=0.5,beta=8 --output runs/two
-  python -m grjax.analysis.emphasis --docs docs      all pictures of the documentation
+"""The weight w(p) of losses in one picture, as it is and as a density.
 
 A loss is written `name` or `name:option=value,option=value`. One that depends on more than p is drawn for ten
 classes of which the nine others are equally likely, see `EqualOthers`.
 """
 
-import argparse
 import ast
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +16,11 @@ import numpy as np
 
 from grjax import losses
 from grjax.emphasis import Emphasis, log_integral, mode
-from grjax.errors import ConfigError, exit_in_one_line, require
+from grjax.errors import ConfigError
 from grjax.registry import lookup
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure  # an extra
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, without the yellow that white swallows: distinct for colour-blind people too.
 COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7", "#888888")
@@ -135,7 +130,6 @@ def _options(text: str, written: str) -> dict[str, Any]:
 
 def figure(weights: Mapping[str, Emphasis]) -> "Figure":
     """The picture that `draw` writes: two panels, in each a line for each weight and a dot at its mode."""
-    require("matplotlib", "figures")
     from matplotlib.figure import Figure  # without pyplot: no global state, no window
 
     picture = Figure(figsize=(9, 3.4), layout="constrained")
@@ -194,43 +188,9 @@ def draw(weights: Mapping[str, Emphasis], path: Path) -> None:
     Raises:
       ConfigError: a weight that is not finite somewhere, or 0 everywhere.
     """
-    require("matplotlib", "figures")
     import matplotlib
 
     with matplotlib.rc_context({"svg.hashsalt": "grjax"}):  # the same weights give the same file
         picture = figure(weights)
         path.parent.mkdir(parents=True, exist_ok=True)
         picture.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line; see the module."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--losses", nargs="+", default=PAPER, metavar="NAME:OPTION=VALUE,…")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("runs/emphasis"),
-        help="ends in .pdf, .png, .svg, or writes .png, .svg",
-    )
-    parser.add_argument(
-        "--docs", type=Path, help="draw the documentation's pictures under this folder instead"
-    )
-    given = parser.parse_args(arguments)
-    if given.docs:
-        jobs = {given.docs / "losses" / f"{family}.svg": specs for family, specs in FAMILIES.items()}
-        jobs[given.docs / "results" / "emphasis.svg"] = PAPER
-    elif given.output.suffix in (".pdf", ".png", ".svg"):
-        jobs = {given.output: given.losses}
-    else:  # also 'gce_0.7' has no ending
-        jobs = {Path(f"{given.output}{ending}"): given.losses for ending in (".png", ".svg")}
-    # Losses raise ValueError for values out of their range.
-    with exit_in_one_line(kinds=(ValueError, OSError)):
-        weights = {path: dict(map(parse, specs)) for path, specs in jobs.items()}
-        for path, some in weights.items():
-            draw(some, path)
-            print(path)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,21 +1,17 @@
-"""Which emphasis mode is best, against the noise rate. Needs matplotlib, the extra `figures`.
+"""Which emphasis mode is best, against the noise rate.
 
-  python -m grjax.analysis.mode_against_noise runs/digits_lambda_beta --output runs/modes.svg
-
-reads the folder of a sweep over `loss.lam`, `loss.beta` and `noise.rate` that selects `loss.beta`, as
-configs/digits_lambda_beta.py; prints a table and draws it. The mode of lam is lam / (lam + 1), the p at which
+It reads the folder of a sweep over `loss.lam`, `loss.beta` and `noise.rate` that selects `loss.beta`, as
+configs/digits_lambda_beta.py. The mode of lam is lam / (lam + 1), the p at which
 an example counts most: 0 emphasises the hardest, a larger one leaves those alone.
 """
 
-import argparse
 import dataclasses
 import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from grjax.analysis.emphasis import COLOURS
-from grjax.errors import ConfigError, WorkdirError, exit_in_one_line, require
+from grjax.errors import WorkdirError
 from grjax.sweep import results
 from grjax.sweep.statistics import Spread, spread
 
@@ -116,76 +112,6 @@ def mode_of(lam: float) -> float:
     return lam / (lam + 1)
 
 
-def draw(modes: Modes, path: Path, title: str = "") -> None:
-    """Draws test accuracy over noise rate, a line for each mode; and beside it the best mode over noise rate.
-
-    Args:
-      modes: from `read`.
-      path: of the picture; its ending says which format (.png, .svg, .pdf).
-      title: over the picture.
-    """
-    require("matplotlib", "figures")
-    import matplotlib
-    from matplotlib.figure import Figure  # without pyplot: no global state, no window
-
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
-    accuracy, mode = figure.subplots(1, 2)
-    step = min((b - a for a, b in itertools.pairwise(modes.rates)), default=0.2)
-    for number, lam in enumerate(modes.lams):
-        spreads = [spread(modes.test[rate, lam]) for rate in modes.rates]
-        accuracy.errorbar(
-            # Side by side, or the bars would hide each other.
-            [rate + step * (number - (len(modes.lams) - 1) / 2) / 20 for rate in modes.rates],
-            [each.mean for each in spreads],
-            [each.std or 0 for each in spreads],
-            color=COLOURS[number % len(COLOURS)],
-            marker="o",
-            markersize=4,
-            linewidth=1.6,
-            elinewidth=1,
-            label=f"ψ = {mode_of(lam):.2f} (λ = {lam:g})",
-        )
-    accuracy.legend(frameon=False, fontsize="small")
-    accuracy.set(xlabel="noise rate", ylabel="test accuracy, last epoch", ylim=(None, 1))
-    for rate in modes.rates:
-        alone = modes.best_of_each(rate)
-        for lam in sorted(set(alone)):
-            mode.scatter(rate, mode_of(lam), s=25 * alone.count(lam) ** 2, color="#CCCCCC", zorder=1)
-    chosen = [mode_of(modes.best(modes.validation, rate)) for rate in modes.rates]
-    hindsight = [mode_of(modes.best(modes.test, rate)) for rate in modes.rates]
-    mode.plot(modes.rates, chosen, "o-", color=COLOURS[4], linewidth=1.8, label="on validation data")
-    mode.plot(modes.rates, hindsight, "x--", color=COLOURS[5], label="on test data, in hindsight")
-    mode.scatter([], [], s=25, color="#CCCCCC", label="a repetition alone, on validation")
-    mode.set(xlabel="noise rate", ylabel="best emphasis mode ψ", ylim=(-0.05, None))
-    mode.set_yticks([mode_of(lam) for lam in modes.lams], [f"{mode_of(lam):.2f}" for lam in modes.lams])
-    mode.legend(frameon=False, fontsize="small")
-    for panel in (accuracy, mode):
-        panel.set_xticks(modes.rates)
-        panel.grid(alpha=0.3)
-        panel.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(title, fontsize="medium")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with matplotlib.rc_context({"svg.hashsalt": "grjax"}):  # the same runs give the same file
-        figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
-
-
 def _text(values: Spread) -> str:
     std = "" if values.std is None else f" ± {values.std:.3f}"
     return f"{values.mean:.3f}{std} ({values.n})"
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line; see the module."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("folder", type=Path, help="of the sweep")
-    parser.add_argument("--output", type=Path, default=Path("runs/modes.svg"), help="the picture")
-    parser.add_argument("--title", default="", help="over the picture")
-    given = parser.parse_args(arguments)
-    with exit_in_one_line(kinds=(ConfigError, WorkdirError, OSError)):
-        modes = read(given.folder)
-        print(table(modes))
-        draw(modes, given.output, given.title)
-
-
-if __name__ == "__main__":
-    main()

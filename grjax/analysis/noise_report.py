@@ -1,6 +1,5 @@
 """`--mode=noise`: what the labels of a run are like, before anything is trained."""
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +46,8 @@ def report_noise(config: ConfigDict, workdir: Path) -> dict[str, Any]:
         except OSError as error:
             raise WorkdirError(f"--workdir={workdir}: cannot be written: {error.strerror}") from error
         print_tables(noise, dataset.class_names)
-        if importlib.util.find_spec("matplotlib"):
-            for ending in ("png", "svg"):
-                draw(noise, dataset.class_names, workdir / f"noise.{ending}")
-        else:
-            print("No picture: matplotlib is not installed (the extra 'figures')")
+        for ending in ("png", "svg"):
+            draw(noise, dataset.class_names, workdir / f"noise.{ending}")
     return noise.summary()
 
 
@@ -82,7 +78,7 @@ def draw(noise: NoisyLabels, class_names: tuple[str, ...], path: Path) -> None:
       class_names: C.
       path: of the picture; its ending says which format (.png, .svg, .pdf).
     """
-    import matplotlib  # an extra
+    import matplotlib
     from matplotlib.figure import Figure  # without pyplot: no global state, no window
 
     counts = noise.transition_counts

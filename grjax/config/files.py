@@ -1,63 +1,113 @@
-"""A config file with the sections that it leaves out, as run.py loads every one.
+"""Config files: how one is found, by its path or by the name of a shipped one, and what it gives.
 
-ml_collections sets a key from the command line only in a section that is there: with these,
-`--config.imbalance.name=long_tail` works whatever the file says.
+ml_collections sets a key from the command line only in a section that is there: a file's config is completed
+by the default sections, so `--config.imbalance.name=long_tail` works whatever the file says.
 """
 
+import importlib
 import re
 import runpy
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from grjax.config import defaults
-from grjax.errors import ConfigError, GrjaxError
+from grjax import configs
+from grjax.config.merging import defaults
+from grjax.errors import ConfigError
+from grjax.registry import closest
 from grjax.sweep.definition import OPTIONS, Sweep
 
 
-class ConfigFileError(GrjaxError):
-    """A `ConfigError` of a config file, but no ValueError: ml_collections would show the traceback of one."""
+class ConfigFile:
+    """A config file, executed once, as this is made; its functions are called once, when they are needed.
 
-    exit_code = ConfigError.exit_code
-
-
-def get_config(path: str) -> ConfigDict:
-    """What a file's `get_config` returns, completed by the default sections.
+    A shipped file is imported as `grjax.configs.NAME`, so that others which build on it share it.
 
     Args:
-      path: of the file; after a colon the argument of its `get_config`, if it takes one.
+      given: the path of a file or the name of a shipped config; after a colon the argument of the file's
+        `get_config` and `get_sweep`, if they take one. Where there is no configs/NAME.py, that is the
+        shipped one, too.
 
     Raises:
-      ConfigFileError: the file does not take that argument.
+      ConfigError: no such file, and no shipped config of that name.
+
+    Example:
+      >>> ConfigFile("gr_cifar100:loss=gce,rate=0.2").config.noise.rate
+      0.2
     """
-    file, *argument = path.split(":", 1)
-    functions = runpy.run_path(file)
-    try:
+
+    def __init__(self, given: str):
+        self._name, *self._argument = given.split(":", 1)
+        found = _find(self._name)
+        if isinstance(found, Path):
+            self._content = runpy.run_path(str(found))
+        else:
+            self._content = vars(importlib.import_module(found))
+
+    @cached_property
+    def config(self) -> ConfigDict:
+        """What `get_config` returns, or the base of a sweep, completed by the default sections."""
         # A sweep may import the get_config of another file, as its base.
-        own = getattr(functions.get("get_config"), "__module__", None) == functions["__name__"]
-        if "get_sweep" in functions and not own:
-            return _completed(functions["get_sweep"](*argument).base, sweep=OPTIONS)
-        return _completed(functions["get_config"](*argument))
-    except ConfigError as error:
-        raise ConfigFileError(str(error)) from error
+        of = getattr(self._content.get("get_config"), "__module__", None)
+        if "get_sweep" in self._content and of != self._content["__name__"]:
+            return _completed(self.sweep.base, sweep=OPTIONS)
+        if "get_config" not in self._content:
+            raise ConfigError(f"--config={self._name}: must have a function get_config or get_sweep")
+        return _completed(self._content["get_config"](*self._argument))
+
+    @cached_property
+    def sweep(self) -> Sweep:
+        """What `get_sweep` returns; a ConfigError, if the file has none."""
+        if "get_sweep" not in self._content:
+            raise ConfigError(f"--config={self._name}: has no function get_sweep; a sweep needs one")
+        return self._content["get_sweep"](*self._argument)
 
 
-def get_sweep(path: str) -> Sweep:
-    """What a file's `get_sweep` returns.
+def take_from(arguments: Sequence[str], default: str) -> tuple[str, list[str]]:
+    """The value of --config among the arguments of a program, and the other arguments.
 
     Args:
-      path: of the file, or of this one and after a colon of the file; after a colon the argument of its
-        `get_sweep`, if it takes one.
+      arguments: `--config=FILE` or `--config FILE` among others, once.
+      default: where it is not among them.
 
     Raises:
-      ConfigError: the file defines no sweep.
+      ConfigError: it is there twice, or without a value.
+
+    Example:
+      >>> take_from(["--debug", "--config", "digits", "--config.init_seed=1"], "cifar10n")
+      ('digits', ['--debug', '--config.init_seed=1'])
     """
-    file, *argument = path.removeprefix(f"{__file__}:").split(":", 1)
-    functions = runpy.run_path(file)
-    if "get_sweep" not in functions:
-        raise ConfigError(f"--config={file}: has no function get_sweep; --mode=sweep needs one")
-    return functions["get_sweep"](*argument)
+    rest = list(arguments)
+    places = [place for place, argument in enumerate(rest) if re.match("--?config(=|$)", argument)]
+    if not places:
+        return default, rest
+    if len(places) > 1:
+        raise ConfigError("--config: must be given once")
+    _, equals, file = rest.pop(places[0]).partition("=")
+    if not equals and places[0] < len(rest):  # the file is an argument of its own
+        file = rest.pop(places[0])
+    if not file:
+        raise ConfigError("--config: must be a file or the name of a shipped config, got none")
+    return file, rest
+
+
+def _find(name: str) -> Path | str:
+    """The path of a file; of a shipped one, the name of its module."""
+    path, shipped = Path(name).expanduser(), configs.names()
+    if path.name == name and path.suffix != ".py":
+        if name not in shipped:
+            raise ConfigError(f"--config={name}: no config of that name is shipped; {closest(name, shipped)}")
+        return f"{configs.__name__}.{name}"
+    there = path.is_file()
+    ours = path.resolve().parent == configs.FOLDER.resolve() if there else path.parent == Path("configs")
+    if ours and path.suffix == ".py" and path.stem in shipped:
+        return f"{configs.__name__}.{path.stem}"
+    if not there:
+        raise ConfigError(f"--config={name}: there is no such file")
+    return path
 
 
 def _completed(config: ConfigDict, **more: Any) -> ConfigDict:
@@ -67,15 +117,3 @@ def _completed(config: ConfigDict, **more: Any) -> ConfigDict:
     data = {key: value for key, value in sections["data"].items() if value is not None}
     data |= dict(config.get("data", {}))
     return ConfigDict({**sections, **config, "data": data, **more})
-
-
-def complete(argv: list[str], default: Path) -> list[str]:
-    """The arguments of a program; its `--config FILE`, or a default one, is loaded through this file."""
-    names_file = re.compile("--?config(=|$)")
-    at = next((k for k, argument in enumerate(argv) if names_file.match(argument)), None)
-    if at is None:
-        return [argv[0], f"--config={__file__}:{default}", *argv[1:]]
-    file, rest = argv[at].partition("=")[2], argv[at + 1 :]
-    if "=" not in argv[at] and rest:  # the file is an argument of its own
-        file, *rest = rest
-    return [*argv[:at], f"--config={__file__}:{file}", *rest]

@@ -76,7 +76,7 @@ def defaults() -> ConfigDict:
             # Two steps, as (10, 20): what runs from the first to before the second is traced into the folder
             # `profile` of the workdir; see grjax/profile.py.
             "profile": (),
-            "tensorboard": True,  # write TensorBoard events too, if tensorboardX is installed
+            "tensorboard": True,  # write TensorBoard events too
         }
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 from ml_collections import ConfigDict
 
-from grjax.errors import BusyError, ConfigError, PreemptedError, SweepFailedError, require
+from grjax.errors import BusyError, ConfigError, PreemptedError, SweepFailedError
 from grjax.progress import Display
 from grjax.runs import Outcome
 from grjax.sweep import folder as folder_lib
@@ -58,7 +58,6 @@ def run_trials(sweep: Sweep, folder: Path) -> list[Result]:
     """
     if jax.process_count() > 1:
         raise ConfigError("--mode=sweep: runs on one host; start a worker on each, see docs/sweep.md")
-    require("optuna", "sweep")
     shared, configs = Shared(), sweep.configs()
     _Worker(sweep, folder, configs, _checked(sweep, configs, shared), shared).work()
     return results.read(folder)

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 from pathlib import Path
 
-from grjax.errors import SweepFailedError, WorkdirError, require
+from grjax.errors import SweepFailedError, WorkdirError
 from grjax.sweep import engine, selection, table_files
 from grjax.sweep.definition import Sweep
 from grjax.sweep.results import Result, exclusive, read
@@ -33,7 +33,6 @@ def run(sweep: Sweep, folder: Path, *, dry_run: bool = False) -> list[Result]:
       SweepFailedError: a trial failed, or all candidates of every choice did; the others are complete.
       WorkdirError: the folder is another sweep's.
     """
-    require("optuna", "sweep")
     tables = (sweep.table,) if isinstance(sweep.table, Table) else tuple(sweep.table or ())
     keys = set() if sweep.select is None else {key for t in sweep.trials for key in sweep.select.keys(t)}
     for table in tables:

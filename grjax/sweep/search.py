@@ -24,7 +24,7 @@ from grjax.train import train_together
 from grjax.workdir.files import read_json, write_json
 
 if TYPE_CHECKING:
-    import optuna  # an extra
+    import optuna
 
 
 def search(sweep: Sweep, select: Select, folder: Path) -> list[Choice]:

@@ -101,7 +101,7 @@ class Select:
         """The keys of a trial whose values are chosen."""
         if self.search is None:
             return set(self.among) & trial.keys()
-        from optuna.distributions import BaseDistribution  # an extra
+        from optuna.distributions import BaseDistribution
 
         return {key for key, value in trial.items() if isinstance(value, BaseDistribution)}
 

@@ -205,11 +205,15 @@ def _provenance(lines: Sequence[Mapping[str, Any]]) -> str:
     states = collections.Counter(line["state"] for line in lines)
     counts = ", ".join(f"{number} {state}" for state, number in sorted(states.items())) or "none yet"
     starts = [line["environment"] for line in lines if line.get("environment")]
-    commands = _distinct(
-        f"`python {shlex.join([Path(at['command'][0]).name, *at['command'][1:]])}`" for at in starts
-    )
+    commands = _distinct(f"`{_command(at['command'])}`" for at in starts)
     machines = _distinct(map(_machine, starts))
     return f"Trials: {counts}. Made by {'; '.join(commands) or '–'}, on {'; '.join(machines) or '–'}."
+
+
+def _command(argv: Sequence[str]) -> str:
+    program = Path(argv[0]).name
+    words = shlex.join([program, *argv[1:]])
+    return f"python {words}" if program.endswith(".py") else words
 
 
 def _distinct(texts: Iterable[str]) -> list[str]:

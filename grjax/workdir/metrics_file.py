@@ -1,6 +1,5 @@
 """metrics.jsonl: a row for each evaluation of a run."""
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -24,8 +23,8 @@ class MetricsFile:
         self.rows = [row for row in read_rows(self._path) if row["step"] <= step]
         if write:
             write_text(self._path, "".join(_line(row) for row in self.rows))
-        if write and tensorboard and importlib.util.find_spec("tensorboardX"):
-            from tensorboardX import SummaryWriter  # an extra
+        if write and tensorboard:
+            from tensorboardX import SummaryWriter
 
             self._events = SummaryWriter(str(workdir / layout.TENSORBOARD), purge_step=step + 1)
 

@@ -1,9 +1,7 @@
-"""`--mode=report`: what came out of runs, on one page. Reads workdirs; needs the extra `figures`."""
+"""`--mode=report`: what came out of runs, on one page. Reads workdirs."""
 
 from collections.abc import Sequence
 from pathlib import Path
-
-from grjax.errors import require
 
 
 def write_report(workdirs: Sequence[Path], output: Path | None = None) -> Path:
@@ -21,11 +19,8 @@ def write_report(workdirs: Sequence[Path], output: Path | None = None) -> Path:
       The path of report.html.
 
     Raises:
-      ConfigError: a package of the extra is not installed.
       WorkdirError: no run there, or a damaged one, a sweep beside others, or nothing can be written.
     """
-    for package in ("matplotlib", "jinja2", "markdown_it"):
-        require(package, "figures")
     from grjax.analysis.report import page  # it and all beside it import them
 
     return page.write(workdirs, output)

@@ -1,5 +1,7 @@
 """Figures of a sweep: small multiples of its learning curves, and emphasis mode against noise rate."""
 
+from collections.abc import Mapping
+
 from matplotlib.figure import Figure
 
 from grjax.analysis import mode_against_noise
@@ -12,14 +14,14 @@ from grjax.errors import WorkdirError
 from grjax.sweep.statistics import spread
 
 MOST = 64  # panels in a picture
-LINES = {
+LINES: Mapping[str, tuple[str, str]] = {
     "test_accuracy": ("test", INK),
     "train_accuracy_noisy": ("train, noisy labels", MISLABELLED),
     "train_accuracy_intact": ("train, intact labels", CLEAN),
 }
 
 
-def learning_curves(sweep: Sweep) -> Drawing:
+def learning_curves(sweep: Sweep, lines: Mapping[str, tuple[str, str]] = LINES) -> Drawing:
     """A panel for each setting, as the grids of lam and beta in the GR paper (Figures 5 to 9)."""
     columns, rows = sweep.rows()
     if len(sweep.settings) > MOST:
@@ -34,7 +36,7 @@ def learning_curves(sweep: Sweep) -> Drawing:
         for axes in line[len(row) :]:
             axes.set_axis_off()
         for axes, setting in zip(line, row, strict=False):
-            for key, (name, colour) in LINES.items():
+            for key, (name, colour) in lines.items():
                 if setting.complete:
                     epochs, values = read_curves(sweep.workdirs(setting), key)
                     axes.plot(epochs, values.T, color=colour, alpha=0.25, linewidth=0.6)

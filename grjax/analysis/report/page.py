@@ -23,7 +23,8 @@ from grjax.analysis.report import (
 from grjax.analysis.report.runs import Run, UnavailableError
 from grjax.analysis.report.style import WIDTH, Drawing
 from grjax.analysis.report.trials import Sweep
-from grjax.errors import WorkdirError
+from grjax.errors import ConfigError, WorkdirError
+from grjax.registry import closest
 from grjax.workdir.files import write_text
 
 
@@ -74,20 +75,11 @@ OF_A_SWEEP = (
 
 def write(workdirs: Sequence[Path], output: Path | None) -> Path:
     """See `grjax.analysis.report.write_report`."""
-    subject: Run | Sequence[Run] | Sweep
-    entries: Sequence[Entry]
-    sweeps = [workdir for workdir in workdirs if trials.is_sweep(workdir)]
-    if sweeps and len(workdirs) > 1:
-        raise WorkdirError(f"--workdir={sweeps[0]}: is a sweep, which has a report of its own; take it alone")
-    if sweeps:
-        subject = trials.read(sweeps[0])
-        entries, said = OF_A_SWEEP, description.of_sweep(subject)
-    elif len(workdirs) == 1:
-        (subject,) = found = runs.read(workdirs)
-        entries, said = OF_A_RUN, description.of_runs(found)
+    subject, entries = _read(workdirs)
+    if isinstance(subject, Sweep):
+        said = description.of_sweep(subject)
     else:
-        subject = found = runs.read(workdirs)
-        entries, said = OF_SEVERAL, description.of_runs(found)
+        said = description.of_runs([subject] if isinstance(subject, Run) else subject)
     if output is None:
         output = workdirs[0] if len(workdirs) == 1 else runs.shared_folder(workdirs)
     files: dict[str, bytes] = {}
@@ -111,6 +103,50 @@ def write(workdirs: Sequence[Path], output: Path | None) -> Path:
     except OSError as error:
         raise WorkdirError(f"--workdir={output}: the report cannot be written: {error.strerror}") from error
     return output / "report.html"
+
+
+def draw(name: str, workdirs: Sequence[Path], path: Path) -> None:
+    """Writes one of the figures of a report.
+
+    Args:
+      name: of the figure, one of `titles()`.
+      workdirs: of runs, or the folder of one sweep.
+      path: of the picture; its ending says which format (.png, .svg, .pdf).
+
+    Raises:
+      ConfigError: another ending, or the report of these folders has no figure of that name.
+      WorkdirError: no run there, a damaged one, or one that lacks what the figure shows.
+    """
+    ending = path.suffix.removeprefix(".")
+    if ending not in ("pdf", "png", "svg"):
+        raise ConfigError(f"--output={path}: must end in .pdf, .png or .svg")
+    subject, entries = _read(workdirs)
+    draws = {entry.name: entry.draw for entry in entries}
+    if name not in draws:
+        raise ConfigError(f"{name}: no figure of these folders; {closest(name, draws)}")
+    with matplotlib.rc_context(style.RC):
+        try:
+            file = svg.render(draws[name](subject).figure, ending)
+        except UnavailableError as reason:
+            raise WorkdirError(f"{workdirs[0]}: no {name}: {reason}") from reason
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(file)
+
+
+def titles() -> dict[str, str]:
+    """The title of each figure by its name."""
+    return {entry.name: entry.title for entry in (*OF_A_RUN, *OF_SEVERAL, *OF_A_SWEEP)}
+
+
+def _read(workdirs: Sequence[Path]) -> tuple[Run | Sequence[Run] | Sweep, Sequence[Entry]]:
+    """What folders hold, and the figures that there are of it."""
+    sweeps = [workdir for workdir in workdirs if trials.is_sweep(workdir)]
+    if sweeps and len(workdirs) > 1:
+        raise WorkdirError(f"--workdir={sweeps[0]}: is a sweep, which has a report of its own; take it alone")
+    if sweeps:
+        return trials.read(sweeps[0]), OF_A_SWEEP
+    found = runs.read(workdirs)
+    return (found[0], OF_A_RUN) if len(found) == 1 else (found, OF_SEVERAL)
 
 
 def _figure(entry: Entry, subject: Run | Sequence[Run] | Sweep, files: dict[str, bytes]) -> dict[str, Any]:

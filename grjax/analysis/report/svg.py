@@ -15,6 +15,7 @@ _STYLE = re.compile(r"\s*<defs>\s*<style.*?</style>\s*</defs>", re.DOTALL)  # of
 _ID = re.compile(r'\bid="([^"]+)"')
 _REFERENCE = re.compile(r'(href="#|url\(#)([^")]+)')
 _TYPEFACE = re.compile(r"'DejaVu Sans'[^;\"]*")
+_UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 _COLOUR = re.compile("|".join(colour.light for colour in THEME.values()), re.IGNORECASE)
 _NAMES: Mapping[str, str] = {colour.light: name for name, colour in THEME.items()}
 
@@ -25,9 +26,9 @@ def variable(colour: str) -> str:
 
 
 def render(figure: Figure, ending: str) -> bytes:
-    """The figure as a file of that ending: 'png' or 'svg'. The same figure gives the same bytes."""
+    """The figure as a file of that ending: 'png', 'svg' or 'pdf'. The same figure gives the same bytes."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=ending, dpi=200, metadata={"Date": None} if ending == "svg" else None)
+    figure.savefig(buffer, format=ending, dpi=200, metadata=_UNDATED.get(ending))
     return buffer.getvalue()
 
 
