@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from grjax.configs.gr_table5 import build
+
 from benchmarks.digits import RESULTS
 from benchmarks.environment import environment
-from grjax.configs import gr_table5
 from grjax.data.imdb import ImdbSkipGram
 from grjax.errors import exit_in_one_line
 from grjax.sweep import Table, results
@@ -48,7 +49,7 @@ def stored(folder: Path) -> dict[str, Any]:
 
 def content(found: Stored, metric: str = "test_accuracy_last") -> tuple[Table, dict[tuple[str, str], Cell]]:
     """The table of the sweep and its cells, of the seeds that have been run."""
-    sweep = gr_table5.build(num_seeds=len({run["overrides"]["init_seed"] for run in found["runs"]}))
+    sweep = build(num_seeds=len({run["overrides"]["init_seed"] for run in found["runs"]}))
     assert isinstance(sweep.table, Table)
     table = Table(**{**vars(sweep.table), "metric": metric})
     return table, cells(table, sweep.trials, found["runs"])

@@ -15,11 +15,12 @@ that a table is whole, if of one seed, after a fifth of the time.
 
 from typing import Any
 
+from grjax.configs.gr_imdb import build as gr_imdb
+from grjax.configs.gr_imdb import emphasis
 from grjax.configs.gr_table1 import OTHERS
 from ml_collections import ConfigDict
 
 from grjax.config import card
-from grjax.configs import gr_imdb
 from grjax.sweep import Sweep, Table, chained, product, seeds
 
 ROWS: dict[str, dict[str, Any]] = {
@@ -58,7 +59,7 @@ def build(*, num_seeds: int = 5, quick: bool = False) -> Sweep:
     ]
     repetitions = seeds(range(2 if quick else num_seeds), also=("imbalance.seed",))
     return Sweep(
-        base=ConfigDict(gr_imdb.build(quick=quick) | layer),
+        base=ConfigDict(gr_imdb(quick=quick) | layer),
         trials=chained(*(product(trials, [seed]) for seed in repetitions)),
         table=Table(
             title="Digits, a few steps" if quick else "IMDB, document vectors, 8 hidden units",
@@ -77,7 +78,7 @@ def _emphasis(row: dict[str, Any], column: dict[str, Any]) -> dict[str, float]:
     """Lam and beta of the paper's method, for it alone."""
     if row is not ROWS["GR"]:
         return {}
-    lam, beta = gr_imdb.emphasis(column["noise.rate"], imbalanced="imbalance.ratio" in column)
+    lam, beta = emphasis(column["noise.rate"], imbalanced="imbalance.ratio" in column)
     return {"loss.lam": lam, "loss.beta": beta}
 
 
