@@ -26,10 +26,10 @@ def names() -> list[str]:
 
 
 def check(name: str, **options: Any) -> None:
-    """Checks a method's name and the names and types of its options; `create` checks their ranges.
+    """Checks a method's name, and the names, types and ranges of its options.
 
     Raises:
-      ConfigError: an unknown method, or an option that it does not take.
+      ConfigError: an unknown method, or an option that it does not take or that is out of its range.
     """
     check_options("method", name, lookup("method.name", _METHODS, name), options, supplied=("parts",))
 

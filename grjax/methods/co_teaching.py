@@ -1,6 +1,6 @@
 """Two networks that each choose the examples the other is trained on."""
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ from grjax.losses.agreement import cross_entropy
 from grjax.losses.memory import Memory, gather, scatter
 from grjax.methods.method import Method, Parts, Seen
 from grjax.methods.network import Network, beginning, evaluated, forward, inputs
+from grjax.ranges import In
 
 
 class Pair(NamedTuple):
@@ -22,7 +23,13 @@ class Pair(NamedTuple):
     second: Network
 
 
-def co_teaching(parts: Parts, *, rate: float, ramp_epochs: float = 10.0, exponent: float = 1.0) -> Method:
+def co_teaching(
+    parts: Parts,
+    *,
+    rate: Annotated[float, In("[0, 1)")],
+    ramp_epochs: Annotated[float, In("(0, inf)")] = 10.0,
+    exponent: Annotated[float, In("(0, inf)")] = 1.0,
+) -> Method:
     """Co-teaching: each network is trained on the examples of a batch that the other finds easiest.
 
     Both networks see the same batch. Each ranks its examples by its own cross-entropy, and names those with
@@ -46,7 +53,10 @@ def co_teaching(parts: Parts, *, rate: float, ramp_epochs: float = 10.0, exponen
 
     Reference: Han et al., NeurIPS 2018 (arXiv:1804.06872).
     """
-    _check(parts, rate, ramp_epochs, exponent)
+    if parts.mix is not None or parts.views > 1:
+        raise ConfigError(
+            "method.name: 'co_teaching' takes neither data.mixing nor data.views; leave them out"
+        )
     begin = beginning(parts)
 
     def init(seed: ArrayLike, labels: ArrayLike) -> Pair:
@@ -127,15 +137,3 @@ def smallest(losses: jax.Array, count: ArrayLike) -> jax.Array:
     rank = jnp.argsort(jnp.argsort(every))  # both are stable
     first = jax.lax.axis_index(AXIS) * len(losses)
     return jax.lax.dynamic_slice_in_dim(rank, first, len(losses)) < count
-
-
-def _check(parts: Parts, rate: float, ramp_epochs: float, exponent: float) -> None:
-    if not 0 <= rate < 1:
-        raise ConfigError(f"method.rate: must be in [0, 1), got {rate}")
-    for key, value in (("ramp_epochs", ramp_epochs), ("exponent", exponent)):
-        if not 0 < value < float("inf"):
-            raise ConfigError(f"method.{key}: must be above 0 and finite, got {value}")
-    if parts.mix is not None or parts.views > 1:
-        raise ConfigError(
-            "method.name: 'co_teaching' takes neither data.mixing nor data.views; leave them out"
-        )
