@@ -151,12 +151,10 @@ def test_the_protocol_is_that_of_its_source(name):
 
 @functools.cache
 def num_parameters(options, classes):
-    """Shapes alone; where blocks can be scanned over they are, which is traced sooner and counts the same."""
+    """From shapes alone."""
     options = json.loads(options)
     shape = models.input_shape(options["name"])
     module = models.create(**options, num_classes=classes)
-    if hasattr(module, "scan_blocks"):
-        module = module.clone(scan_blocks=True)
     variables = jax.eval_shape(
         functools.partial(module.init, train=False),
         jax.random.key(0),

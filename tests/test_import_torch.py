@@ -84,14 +84,6 @@ def test_names_of_other_repositories():
     jax.tree.map(np.testing.assert_array_equal, import_torch.convert(renamed, shapes_of(MODEL)), ours)
 
 
-def test_blocks_that_are_scanned_are_stacked():
-    scanned = models.CifarResNet(num_classes=4, depth=14, width=2, shortcut="B", scan_blocks=True)
-    tensors = state_dict_of()
-    variables = import_torch.convert(tensors, shapes_of(scanned))
-    kernel = variables["params"]["layer1_rest"]["conv2"]["kernel"]
-    np.testing.assert_array_equal(kernel, tensors["layer1.1.conv2.weight"].transpose(2, 3, 1, 0)[None])
-
-
 def test_the_classifier_stays_unless_asked_for():
     variables = jax.tree.map(lambda leaf: np.full(leaf.shape, 3, leaf.dtype), shapes_of(MODEL))
     loaded = import_torch.convert(state_dict_of(num_classes=9), variables, head=False)

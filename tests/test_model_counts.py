@@ -18,13 +18,8 @@ every_model = pytest.mark.parametrize("name", models.names())
 
 @functools.cache
 def described(name):
-    """(logits, features) and variables of a model of 10 classes as shapes and dtypes, for two images.
-
-    Where there are blocks to scan over they are: it is traced sooner, and the counts are the same.
-    """
-    module = type(models.create(name, num_classes=10))
-    fields = {"scan_blocks": True} if hasattr(module, "scan_blocks") else {}
-    model = models.create(name, num_classes=10, **fields)
+    """(logits, features) and variables of a model of 10 classes as shapes and dtypes, for two images."""
+    model = models.create(name, num_classes=10)
     images = jax.ShapeDtypeStruct((2, *models.input_shape(name)), jnp.float32)
     key = jax.ShapeDtypeStruct((), jax.random.key(0).dtype)
     init = functools.partial(model.init_with_output, train=False, features=True)
@@ -271,7 +266,7 @@ def test_parameters_for_other_numbers_of_classes(name, classes):
     ],
 )
 def test_parameters_with_options(name, options, shape, expected):
-    model = models.create(name, num_classes=10, scan_blocks=True, **options)
+    model = models.create(name, num_classes=10, **options)
     variables = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, *shape)), train=False))
     assert count(variables["params"]) == expected
     if "shortcut" in options:

@@ -1,7 +1,9 @@
 """Networks: what holds for every one, and the CNN against NumPy."""
 
 import functools
+import operator
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,8 @@ import pytest
 
 from grjax import models
 from grjax.errors import ConfigError
+from grjax.models import vit
+from grjax.models.layers import Layers
 
 IMAGES = np.random.default_rng(0).normal(size=(6, 8, 8, 1)).astype(np.float32)
 
@@ -255,43 +259,39 @@ def test_remat_changes_no_gradient():
     )  # fmt: skip
 
 
-def stacked(tree, stages):
-    """The variables of a model with its blocks in a row as those of one that scans over them."""
-    tree = dict(tree)
-    for stage in stages:
-        rest = []
-        while (name := f"{stage}_{len(rest) + 1}") in tree:
-            rest.append(tree.pop(name))
-        tree[f"{stage}_rest"] = jax.tree.map(lambda *leaves: np.stack(leaves), *rest)
-    return tree
+class Encoder(nn.Module):
+    """The blocks of a ViT alone."""
+
+    remat: bool
+
+    @nn.compact
+    def __call__(self, x):
+        layers = Layers(True, "torch")
+        return vit.encode(x, depth=3, remat=self.remat, layers=layers, heads=2, dropout=0.0)
 
 
-@pytest.mark.parametrize(
-    ("family", "fields", "stages"),
-    [
-        (models.CifarResNet, {"depth": 14, "width": 2}, ("layer1", "layer2", "layer3")),
-        (models.ViT, {"depth": 3, "width": 12}, ("block",)),
-    ],
-    ids=["CifarResNet", "ViT"],
-)
-def test_scanned_blocks_compute_the_same(family, fields, stages):
-    images = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype(np.float32)
-    model = family(num_classes=3, scan_blocks=False, **fields)
-    scanned = family(num_classes=3, scan_blocks=True, remat=True, **fields)
+@pytest.mark.parametrize("remat", [False, True])
+def test_the_blocks_of_a_vit_are_those_blocks_in_a_row(remat):
+    """The loop over stacked variables, forward and backward."""
+    block = vit.EncoderBlock(Layers(True, "torch"), heads=2)
+    tokens = np.random.default_rng(0).normal(size=(2, 5, 12)).astype(np.float32)
     rng = np.random.default_rng(1)
-    variables = jax.tree.map(
-        lambda leaf: rng.uniform(0.1, 0.5, leaf.shape).astype(np.float32), shapes_of(model, images)
-    )
-    restacked = {collection: stacked(tree, stages) for collection, tree in variables.items()}
-    assert jax.tree.map(np.shape, restacked) == jax.tree.map(np.shape, shapes_of(scanned, images))
-    logits, features, batch_stats = apply(model, variables, images, True)
-    again = apply(scanned, restacked, images, True)
-    np.testing.assert_allclose(again[0], logits, rtol=1e-4)
-    np.testing.assert_allclose(again[1], features, rtol=1e-4)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4),
-        again[2], stacked(batch_stats, stages) if batch_stats else {},
-    )  # fmt: skip
+    shapes = jax.eval_shape(Encoder(remat).init, jax.random.key(0), tokens)
+    variables = jax.tree.map(lambda leaf: rng.uniform(-0.5, 0.5, leaf.shape).astype(np.float32), shapes)
+
+    def in_a_row(variables):
+        first, rest = variables["params"]["block_0"], variables["params"]["block_rest"]
+        x = block.apply({"params": first}, tokens)
+        for index in range(2):
+            x = block.apply({"params": jax.tree.map(operator.itemgetter(index), rest)}, x)
+        return x
+
+    def looped(variables):
+        return Encoder(remat).apply(variables, tokens)
+
+    np.testing.assert_allclose(looped(variables), in_a_row(variables), rtol=1e-4, atol=1e-5)
+    gradients, expected = (jax.grad(lambda v, f=f: (f(v) ** 2).sum())(variables) for f in (looped, in_a_row))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3), gradients, expected)
 
 
 @every_model

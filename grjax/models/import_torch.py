@@ -77,10 +77,9 @@ def convert(
             unexpected.discard(f"{HEAD}.{_LEAVES[kind]}")
             result[path] = leaf
             continue
-        sources = _sources(layers, kind, leaf.shape)
-        arrays = [array for name, shape in sources if (array := take(name, shape)) is not None]
-        if len(arrays) == len(sources):
-            result[path] = np.stack(arrays).reshape(leaf.shape).astype(leaf.dtype)
+        array = take(_source(layers, kind), leaf.shape)
+        if array is not None:
+            result[path] = array.astype(leaf.dtype)
     problems = [
         f"{what} {', '.join(sorted(names))}"
         for what, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", misshapen))
@@ -117,12 +116,9 @@ def _renamed(name: str) -> str:
     return ".".join(parts)
 
 
-def _sources(layers: tuple[str, ...], kind: str, shape: tuple[int, ...]) -> list[tuple[str, tuple[int, ...]]]:
-    """The names in the state dict that a leaf is made of, with their shapes here; several if stacked."""
-    name = ".".join(re.sub(r"_(\d+)$", r".\1", layer) for layer in (*layers, _LEAVES.get(kind, kind)))
-    if "_rest." not in name:
-        return [(name, shape)]
-    return [(name.replace("_rest.", f".{index + 1}."), shape[1:]) for index in range(shape[0])]
+def _source(layers: tuple[str, ...], kind: str) -> str:
+    """The name in the state dict of a leaf."""
+    return ".".join(re.sub(r"_(\d+)$", r".\1", layer) for layer in (*layers, _LEAVES.get(kind, kind)))
 
 
 def _transposed(array: np.ndarray) -> np.ndarray:

@@ -78,7 +78,6 @@ def stage(
     length: int,
     strides: int,
     remat: bool,
-    scan: bool,
     **fields: Any,
 ) -> jax.Array:
     """Blocks in a row, named '{name}_0', '{name}_1', …; the first may change the shape, the rest keep it.
@@ -90,21 +89,10 @@ def stage(
       length: number of blocks.
       strides: of the first block.
       remat: compute what is inside a block again in the backward pass instead of keeping it.
-      scan: compile one body for all blocks but the first. Their variables are stacked, under '{name}_rest'.
       **fields: the same for every block.
     """
     if remat:
-        block = nn.remat(block, prevent_cse=not scan)  # a loop keeps the two passes apart by itself
-    x = block(strides=strides, name=f"{name}_0", **fields)(x)
-    if scan and length > 1:
-        scanned = nn.scan(
-            lambda block, x, _: (block(x), None),
-            variable_axes={"params": 0, "batch_stats": 0},
-            split_rngs={"params": True, "dropout": True},
-            length=length - 1,
-        )
-        x, _ = scanned(block(name=f"{name}_rest", **fields), x, None)
-        return x
-    for index in range(1, length):
-        x = block(name=f"{name}_{index}", **fields)(x)
+        block = nn.remat(block)
+    for index in range(length):
+        x = block(strides=strides if index == 0 else 1, name=f"{name}_{index}", **fields)(x)
     return x

@@ -41,7 +41,6 @@ class ResNet(nn.Module):
       init_scheme: of the initial weights, see `grjax.models.initializers`; None: by the stem.
       dtype: of the computation; parameters and logits are float32.
       remat: recompute blocks in the backward pass, for memory.
-      scan_blocks: compile the blocks of a stage once; on CPU a step then takes several times as long.
       axis_name: the pmapped axis over which batch norm is synchronised; None: no such axis.
 
     Reference:
@@ -57,7 +56,6 @@ class ResNet(nn.Module):
     init_scheme: InitScheme | None = None
     dtype: Dtype = "float32"
     remat: bool = False
-    scan_blocks: bool = False
     axis_name: str | None = None
 
     @nn.compact
@@ -79,7 +77,6 @@ class ResNet(nn.Module):
                 length=length,
                 strides=1 if index == 0 else 2,
                 remat=self.remat,
-                scan=self.scan_blocks,
                 layers=layers,
                 channels=self.width * 2**index,
             )

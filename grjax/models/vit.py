@@ -1,12 +1,13 @@
 """A small vision transformer."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.nn.initializers import truncated_normal
 
 from grjax.models.layers import Dtype, Layers, Output, compute_dtype, require
-from grjax.models.residual import stage
 
 _INIT = truncated_normal(0.02)
 
@@ -18,13 +19,11 @@ class EncoderBlock(nn.Module):
       layers: precision and mode.
       heads: of the attention.
       dropout: rate after the attention and after each layer of the MLP.
-      strides: 1; the sequence keeps its length.
     """
 
     layers: Layers
     heads: int
     dropout: float = 0.0
-    strides: int = 1
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -56,7 +55,6 @@ class ViT(nn.Module):
       dropout: rate in the blocks and after the positions; needs an rng named 'dropout' in training.
       dtype: of the computation; parameters and logits are float32.
       remat: recompute blocks in the backward pass, for memory.
-      scan_blocks: compile the blocks once, with stacked variables; no slower (benchmarks/scan_blocks.py).
       axis_name: taken as by every model; there is no batch norm to synchronise.
 
     Reference:
@@ -72,7 +70,6 @@ class ViT(nn.Module):
     dropout: float = 0.0
     dtype: Dtype = "float32"
     remat: bool = False
-    scan_blocks: bool = True
     axis_name: str | None = None
 
     @nn.compact
@@ -93,17 +90,24 @@ class ViT(nn.Module):
         x = jnp.concatenate([jnp.broadcast_to(token, (len(x), 1, self.width)).astype(x.dtype), x], axis=1)
         positions = self.param("positions", _INIT, (1, x.shape[1], self.width))
         x = layers.dropout(x + positions.astype(x.dtype), self.dropout)
-        x = stage(
-            EncoderBlock,
-            x,
-            name="block",
-            length=self.depth,
-            strides=1,
-            remat=self.remat,
-            scan=self.scan_blocks,
-            layers=layers,
-            heads=self.heads,
-            dropout=self.dropout,
+        x = encode(
+            x, depth=self.depth, remat=self.remat, layers=layers, heads=self.heads, dropout=self.dropout
         )
         x = nn.LayerNorm(1e-6, name="norm")(x[:, 0])
         return layers.classify(x, self.num_classes, features=features)
+
+
+def encode(x: jax.Array, *, depth: int, remat: bool, **fields: Any) -> jax.Array:
+    """Blocks in a row. One body is compiled for all but the first, their variables are stacked."""
+    # A loop keeps the forward and the backward pass apart by itself.
+    block = nn.remat(EncoderBlock, prevent_cse=False) if remat else EncoderBlock
+    x = block(name="block_0", **fields)(x)
+    if depth == 1:
+        return x
+    rest = nn.scan(
+        lambda block, x, _: (block(x), None),
+        variable_axes={"params": 0},
+        split_rngs={"params": True, "dropout": True},
+        length=depth - 1,
+    )
+    return rest(block(name="block_rest", **fields), x, None)[0]

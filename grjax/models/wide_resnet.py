@@ -28,7 +28,6 @@ class WideResNet(nn.Module):
       init_scheme: scheme of the initial weights, see `grjax.models.initializers`.
       dtype: of the computation; parameters and logits are float32.
       remat: recompute blocks in the backward pass, for memory.
-      scan_blocks: compile the blocks of a stage once; on CPU a step then takes several times as long.
       axis_name: the pmapped axis over which batch norm is synchronised; None: no such axis.
 
     Reference:
@@ -42,7 +41,6 @@ class WideResNet(nn.Module):
     init_scheme: InitScheme = "wrn"
     dtype: Dtype = "float32"
     remat: bool = False
-    scan_blocks: bool = False
     axis_name: str | None = None
 
     @nn.compact
@@ -60,7 +58,6 @@ class WideResNet(nn.Module):
                 length=self.depth // 6,
                 strides=1 if index == 0 else 2,
                 remat=self.remat,
-                scan=self.scan_blocks,
                 layers=layers,
                 channels=16 * self.widen_factor * 2**index,
                 dropout=self.dropout,
