@@ -42,7 +42,7 @@ def build(
 ) -> dict[str, Any]:
     """The config of a run."""
     # From 0.02 to 0.001, a twentieth of it; changes once an epoch.
-    schedule = {"name": "cosine_restarts", "period_epochs": 10, "final": 0.05, "hold_epochs": 1}
+    schedule = {"name": "cosine", "period_epochs": 10, "final": 0.05, "hold_epochs": 1}
     train_epochs, elr = 150.0, {"lam": 3.0, "beta": 0.7}
     if noise == "asymmetric":
         schedule = {"name": "piecewise", "boundaries_epochs": (40, 80), "factor": 0.01}

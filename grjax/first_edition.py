@@ -1,4 +1,9 @@
-"""Checkpoints of grjax 0.1, whose state was that of one network, without a learner of its own."""
+"""Workdirs of grjax 0.1, whose state was that of one network, and where some options had other names.
+
+They can be evaluated, audited and reported; the training of an unfinished one does not go on.
+"""
+
+from typing import Any
 
 import flax.struct
 import jax
@@ -6,6 +11,22 @@ import jax
 from grjax.devices import PyTree
 from grjax.steps import TrainState
 from grjax.workdir.checkpoints import Checkpoints
+
+
+def began(config: dict[str, Any]) -> bool:
+    """Whether the config of a workdir is one that grjax 0.1 wrote."""
+    return "method" not in config
+
+
+def today(config: dict[str, Any]) -> dict[str, Any]:
+    """A config of grjax 0.1 in today's names."""
+    model, schedule = dict(config.get("model", {})), dict(config.get("schedule", {}))
+    # Where it was what is done now. Other networks had other variables; the option stays, and is refused.
+    if model.get("scan_blocks") == (model.get("name") == "vit"):
+        del model["scan_blocks"]
+    if schedule.get("name") == "cosine_restarts":
+        schedule["name"] = "cosine"
+    return {**config, "model": model, "schedule": schedule, "method": {"name": "single"}}
 
 
 class FirstTrainState(flax.struct.PyTreeNode):

@@ -14,9 +14,8 @@ import jax.numpy as jnp
 import optax
 
 from grjax.errors import ConfigError
+from grjax.losses.schedules import Schedule
 from grjax.registry import check_options, closest, lookup
-
-Schedule = Callable[[Any], Any]
 
 # The options with a range: at least the first and below the second.
 _RANGES = {
@@ -57,14 +56,13 @@ def piecewise(
     return lambda step: steps(step) / (1.0 + rate * jnp.maximum(step, 0))
 
 
-def cosine(total_steps: int, *, final: float = 0.0) -> Schedule:
-    """From 1 to `final`, reached after the last step, along half a cosine."""
-    return optax.cosine_decay_schedule(1.0, total_steps, alpha=final)
+def cosine(total_steps: int, *, final: float = 0.0, period_steps: int | None = None) -> Schedule:
+    """From 1 to `final`, reached after the last step, along half a cosine.
 
-
-def cosine_restarts(total_steps: int, *, period_steps: int, final: float = 0.0) -> Schedule:
-    """As `cosine`, anew every `period_steps`: warm restarts (Loshchilov & Hutter, ICLR 2017)."""
-    del total_steps
+    With a period it begins anew every so many steps: warm restarts (Loshchilov & Hutter, ICLR 2017).
+    """
+    if period_steps is None:
+        return optax.cosine_decay_schedule(1.0, total_steps, alpha=final)
     if period_steps < 1:
         raise ConfigError(f"schedule.period_steps or period_epochs: must be positive, got {period_steps}")
     period = optax.cosine_decay_schedule(1.0, period_steps, alpha=final)
@@ -94,7 +92,6 @@ def inverse_time(total_steps: int, *, rate: float, power: float = 1.0) -> Schedu
 _SCHEDULES: dict[str, Callable[..., Schedule]] = {
     "constant": constant,
     "cosine": cosine,
-    "cosine_restarts": cosine_restarts,
     "exponential": exponential,
     "inverse_time": inverse_time,
     "piecewise": piecewise,

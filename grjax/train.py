@@ -129,7 +129,7 @@ def train_together(
                 run.checkpoints = Checkpoints(run.workdir / layout.CHECKPOINTS, run.config.keep_checkpoints)
                 stack.callback(run.checkpoints.close)
             stop_request = stack.enter_context(watch_sigterm())
-            _loop(going, programs, display, profiler, stop_request, start_time)
+            _loop(going, programs, display, profiler, stop_request=stop_request, start_time=start_time)
     return [run.outcome for run in runs if run.outcome is not None]
 
 
@@ -138,6 +138,7 @@ def _loop(
     programs: Programs,
     display: Display,
     profiler: Profiler,
+    *,
     stop_request: StopRequest,
     start_time: float,
 ) -> None:
@@ -194,7 +195,7 @@ def _loop(
             if evaluate_due and not all(run.metrics_file.has(step) for run in going):
                 for run, (measured, predicted) in zip(runs, evaluation.measure(state), strict=False):
                     if run.outcome is None and not run.metrics_file.has(step):
-                        _keep_row(run, step, measured, predicted, display)
+                        _keep_row(run, step, measured, predicted, display=display)
             if save_due:
                 for run, its_state in zip(runs, together.separate(state), strict=False):
                     if run.outcome is None and step not in run.checkpoints.steps():
@@ -269,7 +270,7 @@ def _begin_epoch(method: Method, epoch: int, state: PyTree, evaluation: Evaluati
 
 
 def _keep_row(
-    run: Run, step: int, measured: Row, predicted: Mapping[str, Predictions], display: Display
+    run: Run, step: int, measured: Row, predicted: Mapping[str, Predictions], *, display: Display
 ) -> None:
     """Writes what an evaluation of a run found."""
     if (

@@ -88,7 +88,7 @@ def write_sweep(folder, *, lams=(0.0, 1.0), rates=(0.2, 0.6), seeds=2):
                 "order_seed": seed,
             }
             error = "NonFiniteError: the loss is nan" if failed else None
-            trials[number] = results.collect(number, overrides, path, 0, error)
+            trials[number] = results.collect(number, overrides, path, group=0, error=error)
         candidates = [
             {"overrides": {"loss.beta": beta}, "scores": [1 - abs(lam - rate) - beta / 100] * seeds}
             for beta in (8.0, 16.0)

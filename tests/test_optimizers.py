@@ -23,9 +23,9 @@ CLOSED_FORMS = [
     ("inverse_time", {"rate": 0.1}, lambda x, t: 1 / (1 + 0.1 * t)),
     ("inverse_time", {"rate": 0.5, "power": 0.75}, lambda x, t: (1 + 0.5 * t) ** -0.75),
     ("exponential", {"factor": 0.1, "every_steps": 7}, lambda x, t: 0.1 ** (t / 7)),
-    ("cosine_restarts", {"period_steps": 4}, lambda x, t: (1 + np.cos(np.pi * (t % 4) / 4)) / 2),
+    ("cosine", {"period_steps": 4}, lambda x, t: (1 + np.cos(np.pi * (t % 4) / 4)) / 2),
     (
-        "cosine_restarts",
+        "cosine",
         {"period_steps": 3, "final": 0.1},
         lambda x, t: 0.1 + 0.9 * (1 + np.cos(np.pi * (t % 3) / 3)) / 2,
     ),
@@ -35,7 +35,6 @@ NEEDED = {
     "piecewise": {"boundaries_steps": (3,)},
     "inverse_time": {"rate": 0.1},
     "exponential": {"factor": 0.5, "every_steps": 3},
-    "cosine_restarts": {"period_steps": 5},
 }
 
 
@@ -132,7 +131,7 @@ def test_every_schedule_starts_at_its_height(name):
         ("inverse_time", {}, r"schedule\.rate: 'inverse_time' needs a value"),
         ("piecewise", {"boundaries_steps": ["5"]}, r"schedule\.boundaries_steps: 'piecewise' takes a list"),
         ("cosine", {"hold_steps": 0}, r"schedule\.hold_steps or hold_epochs: must be positive, got 0"),
-        ("cosine_restarts", {"period_steps": 0}, r"schedule\.period_steps or .* must be positive, got 0"),
+        ("cosine", {"period_steps": 0}, r"schedule\.period_steps or .* must be positive, got 0"),
         (
             "exponential",
             {"factor": 0.5, "every_steps": -1},

@@ -166,7 +166,7 @@ def test_what_was_chosen_is_under_the_table(tmp_path):
         Choice({"loss.lam": 1.0}, [Candidate({}, failed=2), Candidate({"loss.beta": 1.0}, pruned=1)], []),
         Choice({"loss.name": "mae"}, [Candidate({})], []),  # nothing to choose
     ]
-    table_files.write([TABLE], TRIALS, lines(), tmp_path, made)
+    table_files.write([TABLE], TRIALS, lines(), tmp_path, made=made)
     text = (tmp_path / "table.md").read_text()
     assert (
         "| loss.lam=0.5 | loss.beta=8.0 | 0.960 ± 0.014 (2) | loss.beta=4.0: 0.850 ± 0.071 (2); "

@@ -67,13 +67,13 @@ def co_teaching(
         images, labels, _, dropout = inputs(parts, step, data, batch)
         num_examples = len(labels) * jax.lax.axis_size(AXIS)
         epoch = step // parts.steps_per_epoch
-        kept = num_kept(num_examples, epoch, rate, ramp_epochs, exponent)
+        kept = num_kept(num_examples, epoch, rate=rate, ramp_epochs=ramp_epochs, exponent=exponent)
 
         def forward_of(network: Network, key: jax.Array):
             remembered = gather(network.loss_memory, batch.positions)
 
             def losses_of(params: PyTree) -> tuple[jax.Array, tuple[jax.Array, PyTree, Memory]]:
-                logits, batch_stats = forward(parts, params, network.batch_stats, images, key)
+                logits, batch_stats = forward(parts, params, network.batch_stats, images, dropout=key)
                 losses, rows = parts.loss.apply(logits, labels, remembered, step)
                 return losses, (logits, batch_stats, rows)
 
@@ -114,13 +114,14 @@ def co_teaching(
 
 
 def num_kept(
-    num_examples: int, epoch: ArrayLike, rate: ArrayLike, ramp_epochs: ArrayLike, exponent: ArrayLike
+    num_examples: int, epoch: ArrayLike, *, rate: ArrayLike, ramp_epochs: ArrayLike, exponent: ArrayLike
 ) -> jax.Array:
     """How many examples of a batch are kept in an epoch: int32 [], (1 - F) of them, rounded down, at least 1.
 
     Example:
       >>> from grjax.methods.co_teaching import num_kept
-      >>> [int(num_kept(100, epoch, 0.4, 10, 1.0)) for epoch in (0, 5, 10, 99)]
+      >>> options = {"rate": 0.4, "ramp_epochs": 10, "exponent": 1.0}
+      >>> [int(num_kept(100, epoch, **options)) for epoch in (0, 5, 10, 99)]
       [100, 80, 60, 60]
     """
     forget = rate * jnp.minimum(epoch / jnp.asarray(ramp_epochs, jnp.float32), 1.0) ** exponent

@@ -82,7 +82,7 @@ def inputs(parts: Parts, step: jax.Array, data: DeviceData, batch: Batch) -> Inp
 
 
 def forward(
-    parts: Parts, params: PyTree, batch_stats: PyTree, images: jax.Array, dropout: jax.Array
+    parts: Parts, params: PyTree, batch_stats: PyTree, images: jax.Array, *, dropout: jax.Array
 ) -> tuple[jax.Array, PyTree]:
     """Logits in training mode, and the batch-norm statistics after it."""
     variables = {"params": params, "batch_stats": batch_stats}

@@ -31,7 +31,7 @@ def single(parts: Parts) -> Method:
         remembered = gather(network.loss_memory, batch.positions)
 
         def mean_loss(params: PyTree) -> tuple[jax.Array, tuple[jax.Array, jax.Array, PyTree, Memory]]:
-            logits, batch_stats = forward(parts, params, network.batch_stats, images, dropout)
+            logits, batch_stats = forward(parts, params, network.batch_stats, images, dropout=dropout)
             first, *others = jnp.split(logits, parts.views)
             seen = {"views": jnp.stack(others)} if others else {}
             losses, rows = parts.loss.apply(first, labels, remembered, step, **seen)

@@ -43,7 +43,7 @@ class InceptionBlock(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """[B, H, W, channels before] -> [B, H / strides, W / strides, sum over the branches]."""
 
-        def conv(x: jax.Array, channels: int, kernel: int, name: str, strides: int = 1) -> jax.Array:
+        def conv(x: jax.Array, channels: int, kernel: int, name: str, *, strides: int = 1) -> jax.Array:
             x = self.layers.conv(x, channels, kernel, name=name, strides=strides, bias=True)
             return nn.relu(self.layers.norm(x, name=f"{name}_bn"))
 
@@ -51,9 +51,9 @@ class InceptionBlock(nn.Module):
         strides = 1 if one else 2
         branches = [conv(x, one, 1, "1x1")] if one else []
         y = conv(x, three_reduced, 1, "3x3_reduce")
-        branches.append(conv(y, three, 3, "3x3", strides))
+        branches.append(conv(y, three, 3, "3x3", strides=strides))
         y = conv(conv(x, double_reduced, 1, "double_3x3_reduce"), double, 3, "double_3x3_1")
-        branches.append(conv(y, double, 3, "double_3x3_2", strides))
+        branches.append(conv(y, double, 3, "double_3x3_2", strides=strides))
         if self.pool == "avg":
             y = nn.avg_pool(x, (3, 3), padding=((1, 1), (1, 1)))
         else:
@@ -104,11 +104,11 @@ class InceptionBN(nn.Module):
         def scaled(channels: int) -> int:
             return int(channels * self.width)
 
-        def conv(x: jax.Array, channels: int, kernel: int, name: str, strides: int = 1) -> jax.Array:
+        def conv(x: jax.Array, channels: int, kernel: int, name: str, *, strides: int = 1) -> jax.Array:
             x = layers.conv(x, scaled(channels), kernel, name=name, strides=strides, bias=True)
             return nn.relu(layers.norm(x, name=f"{name}_bn"))
 
-        x = max_pool(conv(x, 64, 7, "conv1", 2), 3, 2, ceil=True)
+        x = max_pool(conv(x, 64, 7, "conv1", strides=2), 3, 2, ceil=True)
         x = max_pool(conv(conv(x, 64, 1, "conv2_reduce"), 192, 3, "conv2"), 3, 2, ceil=True)
         for name, (pool, channels) in _BLOCKS.items():
             x = block(layers, pool, [scaled(each) for each in channels], name=f"inception_{name}")(x)

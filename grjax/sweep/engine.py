@@ -59,7 +59,7 @@ def run_trials(sweep: Sweep, folder: Path) -> list[Result]:
     if jax.process_count() > 1:
         raise ConfigError("--mode=sweep: runs on one host; start a worker on each, see docs/sweep.md")
     shared, configs = Shared(), sweep.configs()
-    _Worker(sweep, folder, configs, _checked(sweep, configs, shared), shared).work()
+    _Worker(sweep, folder, configs, groups=_checked(sweep, configs, shared), shared=shared).work()
     return results.read(folder)
 
 
@@ -78,9 +78,9 @@ class _Worker:
     """One process that works on a sweep."""
 
     def __init__(
-        self, sweep: Sweep, folder: Path, configs: list[ConfigDict], groups: list[Group], shared: Shared
+        self, sweep: Sweep, folder: Path, configs: list[ConfigDict], *, groups: list[Group], shared: Shared
     ):
-        from grjax.sweep.queue import Queue  # Optuna is an extra
+        from grjax.sweep.queue import Queue  # Optuna takes a second
 
         self._sweep, self._folder, self._configs = sweep, folder, configs
         self._groups, self._shared = groups, shared
@@ -160,7 +160,9 @@ class _Worker:
         error = f"{type(outcome).__name__}: {' '.join(str(outcome).split())}"[:2000] if failed else None
         overrides, group = self._sweep.trials[number], self._groups[number].number
         workdir = folder_lib.workdir_of(self._folder, number)
-        results.add(self._folder, {number: results.collect(number, overrides, workdir, group, error)})
+        results.add(
+            self._folder, {number: results.collect(number, overrides, workdir, group=group, error=error)}
+        )
         if isinstance(outcome, Exception):
             self._queue.fail(number, str(error))
             text = str(error)

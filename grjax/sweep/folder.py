@@ -11,6 +11,7 @@ worker_N.log    what workers print that another has started, see `grjax.sweep.wo
 import uuid
 from pathlib import Path
 
+from grjax import first_edition
 from grjax.errors import WorkdirError
 from grjax.sweep.definition import Sweep, describe
 from grjax.sweep.results import exclusive
@@ -49,6 +50,11 @@ def check(sweep: Sweep, folder: Path) -> None:
     if not (folder / "sweep.json").exists():
         return
     theirs, mine = read_json(folder / "sweep.json"), sweep.as_json()
+    if first_edition.began(theirs["base"]):
+        raise WorkdirError(
+            f"--workdir={folder}: grjax 0.1 began the sweep, and this version does not go on with it; "
+            "it can be reported; to train, take another --workdir"
+        )
     differing = difference(theirs["base"], mine["base"])
     if len(theirs["trials"]) != len(mine["trials"]):
         differing.append(f"trials: {len(theirs['trials'])} there, {len(mine['trials'])} here")

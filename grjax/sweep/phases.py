@@ -55,7 +55,7 @@ def run(sweep: Sweep, folder: Path, *, dry_run: bool = False) -> list[Result]:
     finally:  # also a table that is not complete says something
         if tables and not dry_run and folder.exists():
             with exclusive(folder / ".table.lock"):  # workers may end together
-                table_files.write(tables, sweep.trials, read(folder), folder, made)
+                table_files.write(tables, sweep.trials, read(folder), folder, made=made)
 
 
 def _chosen(sweep: Sweep, select: Select, folder: Path, dry_run: bool) -> list[Choice]:

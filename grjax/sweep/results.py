@@ -34,7 +34,7 @@ def add(folder: Path, results: Mapping[int, Result]) -> None:
 
 
 def collect(
-    number: int, overrides: Mapping[str, Any], workdir: Path, group: int, error: str | None
+    number: int, overrides: Mapping[str, Any], workdir: Path, *, group: int, error: str | None
 ) -> Result:
     """The result of a trial, from its run's folder.
 

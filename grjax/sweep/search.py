@@ -48,7 +48,9 @@ def search(sweep: Sweep, select: Select, folder: Path) -> list[Choice]:
     shared, planned = Shared(), choices(select, sweep.trials)
     name = _open_for(sweep, select, planned, folder)
     return [
-        _searched(sweep, select, choice, folder, name, shared) if choice.candidates[0].overrides else choice
+        _searched(sweep, select, choice, folder=folder, name=name, shared=shared)
+        if choice.candidates[0].overrides
+        else choice
         for choice in planned
     ]
 
@@ -93,12 +95,12 @@ def _open_for(sweep: Sweep, select: Select, planned: Sequence[Choice], folder: P
 
 
 def _searched(
-    sweep: Sweep, select: Select, choice: Choice, folder: Path, name: str, shared: Shared
+    sweep: Sweep, select: Select, choice: Choice, *, folder: Path, name: str, shared: Shared
 ) -> Choice:
     """The choice with what was drawn as its candidates."""
     import optuna
 
-    from grjax.sweep.queue import open_storage  # Optuna is an extra
+    from grjax.sweep.queue import open_storage  # Optuna takes a second
 
     plan = select.search
     assert plan is not None
@@ -122,9 +124,9 @@ def _searched(
                     sweep,
                     select,
                     {**choice.setting, **values, **seeds},
-                    trial if k == 0 else None,  # Optuna prunes by one course of values
-                    folder,
-                    shared,
+                    trial=trial if k == 0 else None,  # Optuna prunes by one course of values
+                    folder=folder,
+                    shared=shared,
                 )
                 for k, seeds in enumerate(select.seeds or choice.seeds)
             ]
@@ -152,6 +154,7 @@ def _score(
     sweep: Sweep,
     select: Select,
     overrides: Overrides,
+    *,
     trial: "optuna.Trial | None",
     folder: Path,
     shared: Shared,

@@ -15,9 +15,8 @@ from typing import Any, Literal
 from grjax.errors import ConfigError
 from grjax.registry import closest
 from grjax.sweep.statistics import SEEDS
+from grjax.sweep.table import Overrides
 from grjax.workdir.files import read_json, write_json
-
-Overrides = Mapping[str, Any]
 
 _HOLDING_OUT = ("data.validation_fraction", "data.validation_labels")
 

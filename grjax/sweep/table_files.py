@@ -43,6 +43,7 @@ def write(
     trials: Sequence[Overrides],
     lines: Sequence[Mapping[str, Any]],
     folder: Path,
+    *,
     made: Sequence[Choice] = (),
 ) -> None:
     """Writes table.md and table.csv, whole or not at all; also of a sweep that is not at its end.

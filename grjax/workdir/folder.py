@@ -17,7 +17,7 @@ import jax
 from ml_collections import ConfigDict
 
 from grjax import config as config_lib
-from grjax import host
+from grjax import first_edition, host
 from grjax.errors import BusyError, WorkdirError
 from grjax.noise import NoisyLabels
 from grjax.workdir import layout
@@ -53,25 +53,37 @@ def open_for(config: ConfigDict, workdir: Path) -> None:
         raise WorkdirError(f"--workdir={workdir}: cannot be written: {error.strerror}") from error
     mine = json.loads(_as_json(config))
     if (workdir / layout.CONFIG).exists():
-        theirs = read_config(workdir).to_dict()
-        differing = difference(theirs, mine)
+        theirs, first = _config_and_edition(workdir)
+        differing = difference(config_lib.resolve(theirs).to_dict() if first else theirs, mine)
         if differing:
             raise WorkdirError(
                 f"--workdir={workdir}: holds a run of another config ({'; '.join(differing)}); "
                 "take another --workdir, start that run again with its own config, or delete the folder"
+            )
+        if first and not (workdir / layout.SUMMARY).exists():
+            raise WorkdirError(
+                f"--workdir={workdir}: grjax 0.1 began the run, and this version does not go on with it; "
+                "it can be evaluated, audited and reported; to train, take another --workdir"
             )
     elif jax.process_index() == 0:
         write_text(workdir / layout.CONFIG, _as_json(config))
 
 
 def read_config(workdir: Path) -> ConfigDict:
-    """The config of the run in a folder.
+    """The config of the run in a folder; one of grjax 0.1 in today's names.
 
     Raises:
       WorkdirError: there is none.
     """
+    return ConfigDict(_config_and_edition(workdir)[0]).lock()
+
+
+def _config_and_edition(workdir: Path) -> tuple[dict[str, Any], bool]:
+    """The config of the run in a folder, and whether grjax 0.1 wrote it."""
     try:
-        return ConfigDict(json.loads((workdir / layout.CONFIG).read_text(encoding="utf-8"))).lock()
+        config = json.loads((workdir / layout.CONFIG).read_text(encoding="utf-8"))
+        first = first_edition.began(config)
+        return first_edition.today(config) if first else config, first
     except (OSError, json.JSONDecodeError) as error:
         raise WorkdirError(f"--workdir={workdir}: no run there: config.json: {error}") from error
 
