@@ -176,6 +176,28 @@ def test_a_wrong_word_is_refused(arguments, message):
     assert str(caught.value).startswith(message)
 
 
+AT_IMPORT = """
+import os, sys
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "jax":
+            from grjax import host
+            print("tuned" if host.tuned() else "not tuned", flush=True)
+            os._exit(0)
+
+sys.meta_path.insert(0, Watch())
+from grjax.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("words", [[], ["sweep"], ["figure", "emphasis"]], ids=str)
+def test_the_host_is_set_up_before_jax_is_imported(words):
+    """As the console script does it; tests/test_host.py has run.py."""
+    assert command(*words, program=("-c", AT_IMPORT)).stdout == "tuned\n"
+
+
 def test_help_names_every_word_and_loads_no_config():
     done = command("--help", "--config=nowhere.py")
     assert done.returncode == 0, done.stderr
@@ -223,3 +245,8 @@ def test_configs_are_imported_as_of_the_package():
     """`from configs import` would work in a checkout alone."""
     files = [*ROOT.glob("configs/*.py"), *ROOT.glob("benchmarks/*.py"), *ROOT.glob("grjax/**/*.py")]
     assert not [path.name for path in files if "from configs" in path.read_text()]
+
+
+def test_every_file_names_the_same_version():
+    assert f"version: {grjax.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"## [{grjax.__version__}]" in (ROOT / "CHANGELOG.md").read_text()

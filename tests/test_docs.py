@@ -157,7 +157,15 @@ def test_code_of_the_sweep_page_runs():
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/losses.md", "docs/speed.md", "docs/sweep.md", "docs/results/train_speed.md"]
+    "page",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/losses.md",
+        "docs/speed.md",
+        "docs/sweep.md",
+        "docs/results/train_speed.md",
+    ],
 )
 def test_links_lead_to_files(page):
     path = ROOT / page

@@ -16,8 +16,8 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from grjax import __version__, first_edition, host
 from grjax import config as config_lib
-from grjax import first_edition, host
 from grjax.errors import BusyError, WorkdirError
 from grjax.noise import NoisyLabels
 from grjax.workdir import layout
@@ -137,7 +137,7 @@ def record_start(workdir: Path, step: int) -> None:
     """Appends to environment.json what this start of the run, from `step`, runs on."""
     path = workdir / layout.ENVIRONMENT
     starts = read_json(path) if path.exists() else []
-    packages = ("grjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow-datasets")
+    packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow-datasets")
     tuning = host.tuned()
     starts.append(
         {
@@ -145,7 +145,7 @@ def record_start(workdir: Path, step: int) -> None:
             "from_step": step,
             "command": sys.argv,
             "python": platform.python_version(),
-            "packages": {name: _version(name) for name in packages},
+            "packages": {"grjax": __version__, **{name: _version(name) for name in packages}},
             "platform": platform.platform(),
             "cpu_count": os.cpu_count(),
             "backend": jax.default_backend(),
@@ -159,7 +159,7 @@ def record_start(workdir: Path, step: int) -> None:
 
 
 def _version(package: str) -> str | None:
-    """None: not installed, as grjax itself in a checkout that is run as it is."""
+    """None: not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
