@@ -15,6 +15,9 @@ import jax
 from jax.typing import ArrayLike
 
 from grjax.errors import ConfigError
+from grjax.ranges import annotations, range_in
+
+T = TypeVar("T")
 
 
 def closest(word: str, known: Collection[str]) -> str:
@@ -22,9 +25,6 @@ def closest(word: str, known: Collection[str]) -> str:
     matches = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     hint = f"did you mean {matches[0]!r}? " if matches else ""
     return f"{hint}Known: {', '.join(sorted(known)) or 'none'}"
-
-
-T = TypeVar("T")
 
 
 def lookup(kind: str, table: Mapping[str, T], name: str) -> T:
@@ -51,13 +51,13 @@ def check_options(
       supplied: names of the parameters that the library passes itself.
 
     Raises:
-      ConfigError: an option is unknown, of the wrong type, or a required one is missing.
+      ConfigError: an option is unknown, of the wrong type or out of its range, or a required one is missing.
     """
     parameters: dict[str, inspect.Parameter] = {}
     hints: dict[str, Any] = {}
     for function in functions if isinstance(functions, tuple) else (functions,):
         parameters |= inspect.signature(function).parameters
-        hints |= typing.get_type_hints(function.__init__ if inspect.isclass(function) else function)
+        hints |= annotations(function)
     parameters = {
         key: parameter
         for key, parameter in parameters.items()
@@ -68,6 +68,11 @@ def check_options(
             raise ConfigError(f"{kind}.{key}: {name!r} has no such option; {closest(key, parameters)}")
         if not _fits(value, hints.get(key, Any)):
             raise ConfigError(f"{kind}.{key}: {name!r} takes {_describe(hints[key])}, got {value!r}")
+        interval = range_in(hints.get(key))
+        if interval is not None:
+            # A duration may have been given in epochs.
+            also = f" or {key.removesuffix('steps')}epochs" if key.endswith("_steps") else ""
+            interval.check(f"{kind}.{key}{also}", value)
     for key, parameter in parameters.items():
         if parameter.default is parameter.empty and key not in options:
             raise ConfigError(f"{kind}.{key}: {name!r} needs a value for it, none is given")
@@ -84,6 +89,8 @@ _SIMPLE = {
 
 def _fits(value: Any, hint: Any) -> bool:
     """Whether a config's literal may be passed where `hint` is annotated; unknown hints accept all."""
+    if typing.get_origin(hint) is typing.Annotated:
+        return _fits(value, hint.__origin__)
     if hint == ArrayLike:
         if isinstance(value, list | tuple):
             return all(_fits(element, ArrayLike) for element in value)
@@ -104,6 +111,8 @@ def _fits(value: Any, hint: Any) -> bool:
 
 def _describe(hint: Any) -> str:
     """What `_fits` accepts, in words."""
+    if typing.get_origin(hint) is typing.Annotated:
+        return _describe(hint.__origin__)
     if hint == ArrayLike:
         return "a number or a list of numbers"
     if hint in _SIMPLE:

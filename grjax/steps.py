@@ -20,8 +20,8 @@ from grjax import dynamics
 from grjax.data.augment import BatchAugmentation, center_crop
 from grjax.data.mixing import Mixing, partners
 from grjax.dynamics import Dynamics
-from grjax.losses import TrainingLoss, gather, scatter
-from grjax.losses.memory import Memory
+from grjax.losses import TrainingLoss
+from grjax.losses.memory import Memory, gather, scatter
 
 AXIS = "batch"
 

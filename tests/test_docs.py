@@ -20,14 +20,7 @@ from grjax import losses
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "losses.md"
 
-COMMON = {
-    "logits",
-    "labels",
-    "epsilon",
-    "normalization",
-    "per_class",
-    "axis_name",
-}  # described above the tables
+COMMON = {"logits", "labels", "normalization", "per_class", "axis_name"}  # described above the tables
 # Values for hyper-parameters that have no default, and others where the default is a corner of the formula.
 VALUES = {
     "gradient_rescaling": {"lam": 0.5, "beta": 3.0},

@@ -140,7 +140,7 @@ FAMILIES = {
     ),
     "of one's own": (WeightFunction(lambda p: p**4 * (2 - p)), lambda p: p**4 * (2 - p)),
     "with a break": (
-        losses.emphasis("truncated_gce", q=0.7, k=0.37), lambda p: 2 * p**0.7 * (1 - p) * (p > 0.37)
+        losses.weight("truncated_gce", q=0.7, k=0.37), lambda p: 2 * p**0.7 * (1 - p) * (p > 0.37)
     ),
 }  # fmt: skip
 
@@ -259,7 +259,7 @@ def test_options_that_are_none_of_the_weights():
         "nce": {},
     }.items():
         with pytest.raises(ConfigError, match=r"no such option|unknown name 'nce'"):
-            losses.emphasis(name, **options)
+            losses.weight(name, **options)
 
 
 @pytest.mark.parametrize("at", [0.03, 0.5, 0.9, 0.97])

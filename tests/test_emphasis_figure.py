@@ -44,7 +44,7 @@ def test_lines_are_the_closed_forms_and_dots_their_modes():
 
 
 def test_scale_is_logarithmic_only_where_weights_are_far_apart():
-    cross_entropy, flat = losses.emphasis("cross_entropy"), PowerExponential(1.0, 0.0)
+    cross_entropy, flat = losses.weight("cross_entropy"), PowerExponential(1.0, 0.0)
     near = pictures.figure({"cross-entropy": cross_entropy, "flat": flat})
     assert [panel.get_yscale() for panel in near.axes] == ["linear", "linear"]
     assert len(near.axes[0].lines) == 3  # no mode where all weigh the same
@@ -54,7 +54,7 @@ def test_scale_is_logarithmic_only_where_weights_are_far_apart():
 
 def test_a_loss_of_p_alone_weighs_the_same_among_equal_others():
     log_odds = jnp.linspace(-8, 8, 33)
-    expected = losses.emphasis("js").log_weight(log_odds)
+    expected = losses.weight("js").log_weight(log_odds)
     actual = pictures.EqualOthers(losses.create("js")).log_weight(log_odds)
     np.testing.assert_allclose(actual, expected, atol=1e-3)  # autodiff takes 1 - p from p
 

@@ -11,8 +11,12 @@ from jax.typing import ArrayLike
 
 from grjax import losses
 from grjax.errors import ConfigError
-from grjax.losses.ranges import RANGES
+from grjax.ranges import In, ranges_of
 
+RANGES = {
+    name: {key: found.interval for key, found in ranges_of(getattr(losses, name)).items()}
+    for name in losses.names() + losses.names_with_memory()
+}
 ENTRIES = [(name, key, interval) for name, of_loss in RANGES.items() for key, interval in of_loss.items()]
 REQUIRED = {
     "gradient_rescaling": {"lam": 1.0, "beta": 8.0},
@@ -38,12 +42,8 @@ def of_numbers(name):
 @pytest.mark.parametrize("name", losses.names() + losses.names_with_memory())
 def test_every_hyperparameter_has_a_range(name):
     assert set(RANGES.get(name, {})) == of_numbers(name), (
-        f"give the ranges of the hyper-parameters of {name!r} in grjax/losses/ranges.py"
+        f"give the hyper-parameters of {name!r} their ranges, as Annotated[ArrayLike, In('[0, inf)')]"
     )
-
-
-def test_every_range_is_of_a_registered_loss():
-    assert set(RANGES) <= set(losses.names() + losses.names_with_memory())
 
 
 @pytest.mark.parametrize(("name", "key", "interval"), ENTRIES)
@@ -69,7 +69,8 @@ def test_ends_of_a_range(name, key, interval):
             for maker in makers:
                 with pytest.raises(ConfigError) as caught:
                     make(value, [maker])
-                assert str(caught.value) == f"loss.{key}: must be in {interval}, got {value}"
+                epochs = f" or {key.removesuffix('steps')}epochs" if key.endswith("_steps") else ""
+                assert str(caught.value) == f"loss.{key}{epochs}: must be in {interval}, got {value}"
     if not whole:
         with pytest.raises(ConfigError, match="got nan"):
             make(math.nan, makers)
@@ -82,9 +83,32 @@ def test_lists_of_numbers_are_looked_into():
         losses.create("forward_correction", transition=((-0.5, 1.5), (0.0, 1.0)))
 
 
-def test_what_is_no_number_passes():
+def test_arrays_are_looked_into():
+    for beyond in (jnp.array(-1.0), np.array([0.5, -1.0]), np.float32(-1)):
+        with pytest.raises(ConfigError, match=r"loss.q: must be in \[0, inf\), got -1.0"):
+            losses.create("gce", q=beyond)
+
+
+def test_what_has_no_value_yet_passes():
     losses.for_training("gce", q=lambda step: -1.0)
-    losses.create("gce", q=jnp.array(-1.0))
-    losses.create("gce", q=np.array([-1.0]))
     losses.create("logit_clip", threshold=None)
-    jax.eval_shape(lambda q: losses.create("gce", q=q)(jnp.zeros((2, 3)), jnp.zeros(2, int)), jnp.array(0.5))
+    jax.eval_shape(lambda q: losses.create("gce", q=q)(jnp.zeros((2, 3)), jnp.zeros(2, int)), jnp.array(-0.5))
+
+
+@pytest.mark.parametrize(("name", "key", "interval"), [each for each in ENTRIES if each[0] in losses.names()])
+def test_a_direct_call_checks_too(name, key, interval):
+    low, high = In(interval).ends
+    outside = low - 1 if math.isfinite(low) else high + 1 if math.isfinite(high) else math.nan
+    options = REQUIRED.get(name, {}) | {key: outside}
+    with pytest.raises(ValueError, match=rf"^{key}: must be in .*, got "):
+        getattr(losses, name)(np.zeros((2, 3), np.float32), np.zeros(2, int), **options)
+
+
+def test_intervals():
+    assert 0 in In("[0, 1)")
+    assert 1 not in In("[0, 1)")
+    assert 0 not in In("(0, inf)")
+    assert math.inf not in In("(0, inf)")
+    assert math.nan not in In("(-inf, inf)")
+    assert 2**64 - 1 in In("[0, 2**64)")
+    assert 2**64 not in In("[0, 2**64)")

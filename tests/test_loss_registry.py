@@ -345,9 +345,9 @@ def compiled_with_memory(case):
 
     @jax.jit
     def apply(memory, ids, logits, labels, step):
-        rows = losses.gather(memory, ids)
+        rows = losses.memory.gather(memory, ids)
         value, pullback, rows = jax.vjp(lambda z: loss.apply(z, labels, rows, step), logits, has_aux=True)
-        return value, pullback(jnp.ones_like(value))[0], losses.scatter(memory, ids, rows)
+        return value, pullback(jnp.ones_like(value))[0], losses.memory.scatter(memory, ids, rows)
 
     return loss, apply
 
@@ -408,11 +408,11 @@ def test_memory_over_devices(case):
     per_device = losses.for_training(case, axis_name="devices", **found.options)
 
     def on_one_device(ids, logits, labels):
-        rows = losses.gather(memory, ids)
+        rows = losses.memory.gather(memory, ids)
         value, pullback, rows = jax.vjp(
             lambda z: per_device.apply(z, labels, rows, step), logits, has_aux=True
         )
-        return value, pullback(jnp.ones_like(value))[0], losses.scatter(memory, ids, rows, "devices")
+        return value, pullback(jnp.ones_like(value))[0], losses.memory.scatter(memory, ids, rows, "devices")
 
     shards = ids.reshape(4, -1), logits[ids].reshape(4, -1, C), labels[ids].reshape(4, -1)
     values, gradients, memories = jax.pmap(on_one_device, axis_name="devices")(*shards)

@@ -84,7 +84,7 @@ def compiled(name, static=()):
 
 def weight_of(name, options):
     """w(p) of the library, float64, for numbers p."""
-    of_loss = losses.emphasis(name, **options)
+    of_loss = losses.weight(name, **options)
 
     @jax.jit
     def weight(log_odds):
@@ -126,7 +126,7 @@ def test_gradient_of_the_written_loss_is_cross_entropys_rescaled(name, options):
 def test_weight_is_minus_2_p_1_minus_p_times_the_derivative(name, options):
     # Through the value of the library, by the log-odds: dp = p (1 - p) d(log-odds).
     with jax.enable_x64(True):
-        of_loss = losses.emphasis(name, **options)
+        of_loss = losses.weight(name, **options)
         log_odds = jnp.asarray(scipy.special.logit(P))
         value, slope = jax.jvp(of_loss.value, (log_odds,), (jnp.ones_like(log_odds),))
         np.testing.assert_allclose(-2 * slope, weight_of(name, options)(P), rtol=1e-9, atol=1e-13)
@@ -165,22 +165,22 @@ def test_the_papers_table(name):
     options, norm, mode = TABLE[name]
     norms = compiled(name)(jnp.float32(logits_of(P)), options)
     np.testing.assert_allclose(norms, norm(P), rtol=2e-5, atol=1e-6)
-    np.testing.assert_allclose(emphasis.mode(losses.emphasis(name, **options)), mode, atol=1e-3)
+    np.testing.assert_allclose(emphasis.mode(losses.weight(name, **options)), mode, atol=1e-3)
     with jax.enable_x64(True):
         np.testing.assert_allclose(compiled(name)(logits_of(P), options), norm(P), rtol=1e-10, atol=1e-14)
-        found = emphasis.mode(losses.emphasis(name, **options), jnp.float64)
+        found = emphasis.mode(losses.weight(name, **options), jnp.float64)
         np.testing.assert_allclose(found, mode, atol=1e-6)
 
 
 @pytest.mark.parametrize("q", [0.1, 0.4, 0.9])
 def test_mode_of_gce(q):
     with jax.enable_x64(True):
-        found = emphasis.mode(losses.emphasis("gce", q=q), jnp.float64)
+        found = emphasis.mode(losses.weight("gce", q=q), jnp.float64)
     np.testing.assert_allclose(found, q / (q + 1), atol=1e-6)
 
 
 @pytest.mark.parametrize("lam", [0.0, 0.5, 1.0, 2.0])
 def test_mode_of_gradient_rescaling(lam):
     with jax.enable_x64(True):
-        found = emphasis.mode(losses.emphasis("gradient_rescaling", lam=lam, beta=8.0), jnp.float64)
+        found = emphasis.mode(losses.weight("gradient_rescaling", lam=lam, beta=8.0), jnp.float64)
     np.testing.assert_allclose(found, lam / (lam + 1), atol=1e-6)

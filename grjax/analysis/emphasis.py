@@ -113,7 +113,7 @@ def parse(text: str) -> tuple[str, Emphasis]:
             raise ConfigError(f"loss.{key}: must be a single value for a picture, got {value}")
     weight: Emphasis
     if name in losses.names_of_p_alone():
-        weight = losses.emphasis(name, **options)
+        weight = losses.weight(name, **options)
     else:
         lookup("loss.name", dict.fromkeys(losses.names()), name)
         weight = EqualOthers(losses.create(name, **options))
@@ -188,7 +188,7 @@ def draw(weights: Mapping[str, Emphasis], path: Path) -> None:
     The left scale is logarithmic where the largest values differ by more than a factor of 20.
 
     Args:
-      weights: the weight for each name in the legend, with scalar parameters; see `losses.emphasis`.
+      weights: the weight for each name in the legend, with scalar parameters; see `losses.weight`.
       path: of the picture; its ending says which format (.png, .svg, .pdf).
 
     Raises:

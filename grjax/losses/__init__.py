@@ -1,15 +1,15 @@
 """Per-example losses, (logits `[..., C]`, integer labels `[...]`) -> `[...]`, and their registry.
 
-Adding one: write it as such a function with its hyper-parameters as keywords, name it in `_LOSSES`, and give
-the ranges of its hyper-parameters in `ranges.py`; one that remembers its examples, as a function from its
-hyper-parameters to a `TrainingLoss` in `_WITH_MEMORY`.
+Adding one: write it as such a function, with its hyper-parameters as keywords that carry their range and
+default, and give it a row in `_ROWS`; one of p alone with its weight; one that remembers its examples is a
+function from its hyper-parameters to a `TrainingLoss`. Names, types, ranges and defaults are read from there.
 """
 
 import functools
 import inspect
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from jax.typing import ArrayLike
@@ -22,15 +22,14 @@ from grjax.losses.asymmetric import ael, agce, aul
 from grjax.losses.bi_tempered import bi_tempered
 from grjax.losses.defaults import Published, published, published_datasets
 from grjax.losses.divergences import brier, gjs, js
-from grjax.losses.focal import Focal, FocalDetached, focal
+from grjax.losses.focal import focal, focal_weight
 from grjax.losses.generalized import gce, phuber_ce, phuber_gce, taylor_ce, truncated_gce
+from grjax.losses.inputs import Loss
 from grjax.losses.ldr_kl import ldr_kl
 from grjax.losses.logit_clip import logit_clip
 from grjax.losses.memory import (
     TrainingLoss,
     elr,
-    gather,
-    scatter,
     self_adaptive,
     truncated_gce_pruned,
     without_memory,
@@ -55,7 +54,6 @@ from grjax.losses.normalized import (
     nnce,
     nnfl,
 )
-from grjax.losses.ranges import check_ranges
 from grjax.losses.rescaling import from_emphasis, gradient_rescaling, rescale
 from grjax.losses.symmetric import nmae, nrce, rce, sce
 from grjax.losses.targets import (
@@ -69,142 +67,92 @@ from grjax.losses.targets import (
 from grjax.losses.transition import backward_correction, estimate_transition, forward_correction
 from grjax.registry import check_options, closest, lookup
 
+
+class _Row(NamedTuple):
+    """A registered loss."""
+
+    loss: Callable[
+        ..., Any
+    ]  # (logits, labels, *, ...) -> [...]; one that remembers: (*, ...) -> TrainingLoss
+    # Of a loss of p alone: its hyper-parameters, by their names, to its weight.
+    weight: Callable[..., Emphasis] | None = None
+    remembers: bool = False
+
+
+_ROWS: dict[str, _Row] = {
+    row.loss.__name__: row
+    for row in (
+        # of p alone: a weight on cross-entropy's direction
+        _Row(gradient_rescaling, PowerExponential),
+        _Row(imae, functools.partial(PowerExponential, 1.0)),
+        _Row(combined, Combined),
+        _Row(cross_entropy, agreement.CrossEntropy),
+        _Row(mae, agreement.MAE),
+        _Row(mse, agreement.MSE),
+        _Row(gce, generalized.GCE),
+        _Row(truncated_gce, generalized.TruncatedGCE),
+        _Row(rce, symmetric.RCE),
+        _Row(sce, symmetric.SCE),
+        _Row(focal, focal_weight),
+        _Row(taylor_ce, generalized.TaylorCE),
+        _Row(phuber_ce, generalized.PHuberCE),
+        _Row(phuber_gce, generalized.PHuberGCE),
+        _Row(agce, asymmetric.AGCE),
+        _Row(aul, asymmetric.AUL),
+        _Row(ael, asymmetric.AEL),
+        _Row(js, divergences.JS),
+        # of p and of C
+        _Row(nmae), _Row(nrce),
+        # normalised, active and passive
+        _Row(nce), _Row(nfl), _Row(ngce), _Row(nnce), _Row(nnfl), _Row(amse),
+        _Row(nce_mae), _Row(nce_rce), _Row(nfl_mae), _Row(nfl_rce),
+        _Row(nce_agce), _Row(nce_aul), _Row(nce_ael),
+        _Row(anl_ce), _Row(anl_fl), _Row(jal_ce), _Row(jal_fl),
+        # with other targets, with a transition matrix, and others
+        _Row(label_smoothing), _Row(confidence_penalty), _Row(bootstrap_soft), _Row(bootstrap_hard),
+        _Row(epsilon_softmax), _Row(proselflc), _Row(forward_correction), _Row(backward_correction),
+        _Row(brier), _Row(gjs), _Row(bi_tempered), _Row(logit_clip), _Row(ldr_kl),
+        # with a memory of each example
+        _Row(elr, remembers=True), _Row(self_adaptive, remembers=True),
+        _Row(truncated_gce_pruned, remembers=True),
+    )
+}  # fmt: skip
+
 __all__ = [
     "Loss",
     "Published",
     "TrainingLoss",
     "active_passive",
-    "ael",
-    "agce",
-    "amse",
-    "anl_ce",
-    "anl_fl",
     "array_hyperparameters",
-    "aul",
-    "backward_correction",
-    "bi_tempered",
-    "bootstrap_hard",
-    "bootstrap_soft",
-    "brier",
-    "combined",
-    "confidence_penalty",
     "create",
-    "cross_entropy",
     "defaults",
-    "elr",
-    "emphasis",
-    "epsilon_softmax",
     "estimate_transition",
-    "focal",
     "for_training",
-    "forward_correction",
     "from_emphasis",
-    "gather",
-    "gce",
-    "gjs",
-    "gradient_rescaling",
-    "imae",
-    "jal_ce",
-    "jal_fl",
-    "js",
-    "label_smoothing",
-    "ldr_kl",
-    "logit_clip",
-    "mae",
-    "mse",
     "names",
     "names_of_p_alone",
     "names_with_memory",
-    "nce",
-    "nce_ael",
-    "nce_agce",
-    "nce_aul",
-    "nce_mae",
-    "nce_rce",
-    "nfl",
-    "nfl_mae",
-    "nfl_rce",
-    "ngce",
-    "nmae",
-    "nnce",
-    "nnfl",
-    "nrce",
-    "phuber_ce",
-    "phuber_gce",
-    "proselflc",
     "published",
-    "rce",
     "rescale",
-    "scatter",
-    "sce",
     "schedules",
-    "self_adaptive",
-    "taylor_ce",
-    "truncated_gce",
-    "truncated_gce_pruned",
+    "weight",
+    *_ROWS,
 ]
-
-Loss = Callable[[jax.Array, jax.Array], jax.Array]
-
-_LOSSES: dict[str, Callable[..., jax.Array]] = {
-    loss.__name__: loss
-    for loss in (
-        # of p alone: a weight on cross-entropy's direction
-        gradient_rescaling, imae, combined, cross_entropy, mae, mse, gce, truncated_gce, rce, sce, focal,
-        taylor_ce, phuber_ce, phuber_gce, agce, aul, ael, js, nmae, nrce,
-        # normalised, active and passive
-        nce, nfl, ngce, nnce, nnfl, amse, nce_mae, nce_rce, nfl_mae, nfl_rce, nce_agce, nce_aul, nce_ael,
-        anl_ce, anl_fl, jal_ce, jal_fl,
-        # with other targets, with a transition matrix, and others
-        label_smoothing, confidence_penalty, bootstrap_soft, bootstrap_hard, epsilon_softmax, proselflc,
-        forward_correction, backward_correction, brier, gjs, bi_tempered, logit_clip, ldr_kl,
-    )
-}  # fmt: skip
-
-_WITH_MEMORY: dict[str, Callable[..., TrainingLoss]] = {
-    "elr": elr,
-    "self_adaptive": self_adaptive,
-    "truncated_gce_pruned": truncated_gce_pruned,
-}
-
-_ALL: dict[str, Callable[..., Any]] = {**_LOSSES, **_WITH_MEMORY}
-
-# The weight of each loss of p alone, by its hyper-parameters.
-_EMPHASES: dict[str, Callable[..., Emphasis]] = {
-    "gradient_rescaling": PowerExponential,
-    "imae": functools.partial(PowerExponential, 1.0),
-    "combined": Combined,
-    "cross_entropy": agreement.CrossEntropy,
-    "mae": agreement.MAE,
-    "mse": agreement.MSE,
-    "gce": generalized.GCE,
-    "truncated_gce": generalized.TruncatedGCE,
-    "rce": symmetric.RCE,
-    "sce": symmetric.SCE,
-    "focal": lambda gamma=0.5, detached=False: FocalDetached(gamma) if detached else Focal(gamma),
-    "taylor_ce": generalized.TaylorCE,
-    "phuber_ce": generalized.PHuberCE,
-    "phuber_gce": generalized.PHuberGCE,
-    "agce": asymmetric.AGCE,
-    "aul": asymmetric.AUL,
-    "ael": asymmetric.AEL,
-    "js": divergences.JS,
-}
 
 
 def names() -> list[str]:
     """The registered losses without a memory: those of `create`."""
-    return sorted(_LOSSES)
+    return sorted(name for name, row in _ROWS.items() if not row.remembers)
 
 
 def names_with_memory() -> list[str]:
     """The registered losses with a memory of each example: `for_training` makes them, as all others."""
-    return sorted(_WITH_MEMORY)
+    return sorted(name for name, row in _ROWS.items() if row.remembers)
 
 
 def names_of_p_alone() -> list[str]:
-    """The registered losses that depend on p alone whatever C is: those of `emphasis`."""
-    return sorted(_EMPHASES)
+    """The registered losses that depend on p alone whatever C is: those of `weight`."""
+    return sorted(name for name, row in _ROWS.items() if row.weight is not None)
 
 
 def array_hyperparameters(name: str) -> dict[str, Any]:
@@ -212,7 +160,7 @@ def array_hyperparameters(name: str) -> dict[str, Any]:
 
     Those without a default are given `inspect.Parameter.empty`.
     """
-    loss = lookup("loss.name", _ALL, name)
+    loss = lookup("loss.name", _ROWS, name).loss
     hints = typing.get_type_hints(loss)
     return {
         key: parameter.default
@@ -243,7 +191,7 @@ def create(name: str, *, axis_name: str | None = None, **hyperparameters: Any) -
       >>> loss = losses.create('gradient_rescaling', lam=1., beta=8.)
       >>> loss = losses.create('nce_rce', defaults='cifar100', beta=1.)
     """
-    if name in _WITH_MEMORY:
+    if name in _ROWS and _ROWS[name].remembers:
         raise ConfigError(f"loss.name: {name!r} remembers its examples: make it with losses.for_training")
     hyperparameters = _checked(name, hyperparameters)
     for key, value in hyperparameters.items():
@@ -251,7 +199,7 @@ def create(name: str, *, axis_name: str | None = None, **hyperparameters: Any) -
             raise ConfigError(
                 f"loss.{key}: a schedule needs the step of training: make {name!r} with losses.for_training"
             )
-    return functools.partial(_LOSSES[name], **_with_axis(_LOSSES[name], axis_name, hyperparameters))
+    return functools.partial(_ROWS[name].loss, **_with_axis(_ROWS[name].loss, axis_name, hyperparameters))
 
 
 def for_training(name: str, *, axis_name: str | None = None, **hyperparameters: Any) -> TrainingLoss:
@@ -273,14 +221,12 @@ def for_training(name: str, *, axis_name: str | None = None, **hyperparameters: 
       >>> loss = losses.for_training('gradient_rescaling', lam=1., beta=beta)
     """
     hyperparameters = _checked(name, hyperparameters)
+    loss, _, remembers = _ROWS[name]
 
     def at_step(step: jax.Array) -> TrainingLoss:
         values = {key: value(step) if callable(value) else value for key, value in hyperparameters.items()}
-        if name in _WITH_MEMORY:
-            return _WITH_MEMORY[name](**_with_axis(_WITH_MEMORY[name], axis_name, values))
-        return without_memory(
-            functools.partial(_LOSSES[name], **_with_axis(_LOSSES[name], axis_name, values))
-        )
+        values = _with_axis(loss, axis_name, values)
+        return loss(**values) if remembers else without_memory(functools.partial(loss, **values))
 
     return TrainingLoss(
         # No memory's beginning depends on a schedule.
@@ -292,16 +238,17 @@ def for_training(name: str, *, axis_name: str | None = None, **hyperparameters: 
     )
 
 
-def emphasis(name: str, **hyperparameters: Any) -> Emphasis:
+def weight(name: str, **hyperparameters: Any) -> Emphasis:
     """The weight w(p) of a loss of p alone, as a pytree of its hyper-parameters.
 
     Args:
       name: one of `names_of_p_alone()`.
-      **hyperparameters: keywords of the loss; `normalization` and `epsilon` are not of the weight.
+      **hyperparameters: keywords of the loss, its defaults for those that are not given; `normalization`,
+        `epsilon` and `per_class` are not of the weight.
 
     Returns:
       An emphasis with `log_weight`; one with `value(log_odds)` too where the loss has a written value, that
-      is for all but 'gradient_rescaling', 'imae' and 'combined'.
+      is for all except 'gradient_rescaling', 'imae' and 'combined'.
 
     Raises:
       ConfigError: unknown name or hyper-parameter, a required one is missing, or a number is out of its
@@ -309,14 +256,18 @@ def emphasis(name: str, **hyperparameters: Any) -> Emphasis:
 
     Example:
       >>> from grjax import emphasis, losses
-      >>> emphasis.mode(losses.emphasis('gce', q=0.5)).round(3)
+      >>> emphasis.mode(losses.weight('gce', q=0.5)).round(3)
       Array(0.333, dtype=float32)
     """
-    if name not in _EMPHASES:
-        lookup("loss.name", _EMPHASES, name)
-    return _EMPHASES[name](
-        **_checked(name, hyperparameters, supplied=("epsilon", "normalization", "per_class"))
-    )
+    loss, of_loss, _ = lookup("loss.name", {known: _ROWS[known] for known in names_of_p_alone()}, name)
+    assert of_loss is not None
+    given = _checked(name, hyperparameters, supplied=_NOT_OF_THE_WEIGHT)
+    own = {
+        key: each.default
+        for key, each in inspect.signature(loss).parameters.items()
+        if key not in (*_SUPPLIED, *_NOT_OF_THE_WEIGHT)
+    }
+    return of_loss(**own | given)
 
 
 def defaults(name: str, dataset: str) -> dict[str, Any]:
@@ -338,7 +289,7 @@ def defaults(name: str, dataset: str) -> dict[str, Any]:
       >>> losses.defaults('sce', 'cifar100')
       {'alpha': 6.0, 'beta': 0.1}
     """
-    lookup("loss.name", _ALL, name)
+    lookup("loss.name", _ROWS, name)
     found = published(name, dataset)
     if found is None:
         raise ConfigError(
@@ -348,17 +299,20 @@ def defaults(name: str, dataset: str) -> dict[str, Any]:
     return dict(found.options)
 
 
+_SUPPLIED = ("logits", "labels", "views", "axis_name")  # what whoever trains passes
+_NOT_OF_THE_WEIGHT = ("epsilon", "normalization", "per_class")
+
+
 def _checked(name: str, hyperparameters: Mapping[str, Any], supplied: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The hyper-parameters with published ones laid under, checked against the loss' signature and ranges."""
-    loss = lookup("loss.name", _ALL, name)
+    """The hyper-parameters with published ones laid under, checked against the loss' signature."""
+    loss = lookup("loss.name", _ROWS, name).loss
     options = dict(hyperparameters)
     dataset = options.pop("defaults", None)
     if dataset is not None:
         if not isinstance(dataset, str):
             raise ConfigError(f"loss.defaults: must be the name of a data set, got {dataset!r}")
         options = defaults(name, dataset) | options
-    check_options("loss", name, loss, options, supplied=("logits", "labels", "views", "axis_name", *supplied))
-    check_ranges(name, options)
+    check_options("loss", name, loss, options, supplied=(*_SUPPLIED, *supplied))
     return options
 
 

@@ -1,10 +1,13 @@
 """The bi-tempered logistic loss: a bounded logarithm of a heavy-tailed softmax."""
 
+from typing import Annotated
+
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from grjax.losses.inputs import at_label, checked
+from grjax.ranges import In, in_range
 
 # Newton's steps to the normalisation; each about doubles the digits. Ten reach float64's for C = 50,000.
 _STEPS = 10
@@ -37,8 +40,13 @@ def _normalization(logits: jax.Array, t: jax.Array) -> jax.Array:
     return jax.lax.fori_loop(0, _STEPS, newton, jnp.zeros_like(logits[..., :1]))
 
 
+@in_range
 def bi_tempered(
-    logits: ArrayLike, labels: ArrayLike, *, t1: ArrayLike = 0.8, t2: ArrayLike = 1.2
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    t1: Annotated[ArrayLike, In("[0, 1]")] = 0.8,
+    t2: Annotated[ArrayLike, In("[1, 5]")] = 1.2,
 ) -> jax.Array:
     """Bi-tempered logistic loss: L = -log_t1 p_y - (1 - sum over k of p_k^(2 - t1)) / (2 - t1).
 
@@ -58,14 +66,10 @@ def bi_tempered(
       The loss of each example, `[...]`, float32 (float64 for float64 logits).
 
     Raises:
-      ValueError: arguments that do not fit; t1 > 1 or t2 < 1 where they are Python numbers.
+      ValueError: arguments that do not fit, or a temperature out of its range.
 
     Reference: Amid et al., NeurIPS 2019 (arXiv:1906.03361).
     """
-    if isinstance(t1, int | float) and not 0 <= t1 <= 1:
-        raise ValueError(f"t1 must be in [0, 1], got {t1}")
-    if isinstance(t2, int | float) and not t2 >= 1:
-        raise ValueError(f"t2 must be >= 1, got {t2}")
     logits, labels = checked(logits, labels)
     logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     t1 = jax.lax.stop_gradient(jnp.asarray(t1, logits.dtype))

@@ -5,6 +5,8 @@ of each example, `[...]`, in float32 at least; and raise `ValueError` for argume
 Jensen-Shannon loss of one view depends on p alone: `js` is a weight on cross-entropy's direction.
 """
 
+from typing import Annotated
+
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -13,12 +15,30 @@ from grjax.emphasis import Normalization, log_not_p, log_p
 from grjax.losses.agreement import LOG_2, family
 from grjax.losses.inputs import log_softmax
 from grjax.losses.rescaling import from_emphasis
+from grjax.ranges import In, in_range
 
 
 def brier(logits: ArrayLike, labels: ArrayLike) -> jax.Array:
     """Brier score: L = |softmax(z) - onehot(y)|^2, in [0, 2].
 
-    The sum over all classes, not their mean; `mse` is the label's class alone. See the module for arguments.
+    The sum over all classes, not their mean; `mse` is the label's class alone.
+
+    Args:
+      logits: `[..., C]`, floating and finite.
+      labels: class indices in [0, C), `[...]`, integer.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: shapes that do not fit, logits that are not floating, labels that are not integers, or a
+        hyper-parameter out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from grjax import losses
+      >>> losses.brier(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
+      Array([0.068, 1.429], dtype=float32)
 
     Reference: Brier, 1950.
     """
@@ -32,7 +52,7 @@ def brier(logits: ArrayLike, labels: ArrayLike) -> jax.Array:
 class JS:
     """Jensen-Shannon divergence; w = 2 p (1 - p) log(1 + pi / ((1 - pi) p)) / -log(1 - pi)."""
 
-    pi: ArrayLike = 0.5
+    pi: ArrayLike
 
     def value(self, log_odds: jax.Array) -> jax.Array:
         pi = jnp.asarray(self.pi, log_odds.dtype)
@@ -52,12 +72,13 @@ class JS:
         return LOG_2 + powers + jnp.log(log_ratio) - jnp.log(-log_rest)
 
 
+@in_range
 def js(
     logits: ArrayLike,
     labels: ArrayLike,
     *,
-    pi: ArrayLike = 0.5,
-    epsilon: ArrayLike | None = None,
+    pi: Annotated[ArrayLike, In("(0, 1)")] = 0.5,
+    epsilon: Annotated[ArrayLike, In("[0, inf)")] | None = None,
     normalization: Normalization = "none",
     axis_name: str | None = None,
 ) -> jax.Array:
@@ -66,7 +87,31 @@ def js(
     m = pi e_y + (1 - pi) softmax, and Z = -(1 - pi) log(1 - pi) makes it cross-entropy in the limit pi -> 0
     and half the MAE of scale 2 in the limit pi -> 1. Although it is written with all classes, it depends on
     p alone: w = 2 p (1 - p) log(1 + pi / ((1 - pi) p)) / -log(1 - pi). 0 < pi < 1, the weight of the label.
-    See `agreement` for arguments.
+
+    Args:
+      logits: `[..., C]`, floating. May hold -inf for classes that are masked out.
+      labels: class indices in [0, C), `[...]`, integer.
+      pi: weight of the label, 0 < pi < 1. Scalar or broadcastable to `[...]`; may be traced.
+      epsilon: by which fitted examples stop pulling: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
+        instead of 2 (1 - p); see `gradient_rescaling`. None: 0, the gradient of the value; 1e-6 under
+        normalization='batch'.
+      normalization: by what value and gradient are divided: 'none'; 'integral', that of w over p in [0, 1]
+        (derivative normalisation, X-DN in the GR paper); 'batch', the mean of w over all examples of the
+        call.
+      axis_name: for 'batch' inside `jax.pmap` or `jax.shard_map`: the axis over which the batch is spread.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: shapes that do not fit, logits that are not floating, labels that are not integers, or a
+        hyper-parameter out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from grjax import losses
+      >>> losses.js(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
+      Array([0.231, 1.494], dtype=float32)
 
     Reference: Englesson & Azizpour, NeurIPS 2021 (arXiv:2105.04522).
     """
@@ -75,12 +120,13 @@ def js(
     )
 
 
+@in_range
 def gjs(
     logits: ArrayLike,
     labels: ArrayLike,
     *,
     views: ArrayLike | None = None,
-    pi: ArrayLike = 0.5,
+    pi: Annotated[ArrayLike, In("(0, 1)")] = 0.5,
 ) -> jax.Array:
     """Generalised Jensen-Shannon loss of the label and the predictions for several views of an example.
 

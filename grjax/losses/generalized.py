@@ -1,5 +1,7 @@
 """Losses of p alone between cross-entropy and MAE: cut, bent or interpolated from one to the other."""
 
+from typing import Annotated
+
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -7,6 +9,7 @@ from jax.typing import ArrayLike
 from grjax.emphasis import Combined, Normalization, log_not_p, log_p
 from grjax.losses.agreement import LOG_2, family
 from grjax.losses.rescaling import from_emphasis
+from grjax.ranges import In, in_range
 
 
 def _gce_value(log_p: jax.Array, q: jax.Array) -> jax.Array:
@@ -19,7 +22,7 @@ def _gce_value(log_p: jax.Array, q: jax.Array) -> jax.Array:
 class GCE:
     """L = (1 - p^q) / q; w = 2 p^q (1 - p)."""
 
-    q: ArrayLike = 0.7
+    q: ArrayLike
 
     def value(self, log_odds: jax.Array) -> jax.Array:
         return _gce_value(log_p(log_odds), jnp.asarray(self.q, log_odds.dtype))
@@ -28,18 +31,44 @@ class GCE:
         return Combined(a=self.q, b=1.0, log_c=LOG_2).log_weight(log_odds)
 
 
+@in_range
 def gce(
     logits: ArrayLike,
     labels: ArrayLike,
     *,
-    q: ArrayLike = 0.7,
-    epsilon: ArrayLike | None = None,
+    q: Annotated[ArrayLike, In("[0, inf)")] = 0.7,
+    epsilon: Annotated[ArrayLike, In("[0, inf)")] | None = None,
     normalization: Normalization = "none",
     axis_name: str | None = None,
 ) -> jax.Array:
     """Generalised cross-entropy: L = (1 - p^q) / q, w = 2 p^q (1 - p).
 
-    q >= 0; 0 is cross-entropy, 1 MAE. See `agreement` for arguments.
+    q >= 0; 0 is cross-entropy, 1 MAE.
+
+    Args:
+      logits: `[..., C]`, floating. May hold -inf for classes that are masked out.
+      labels: class indices in [0, C), `[...]`, integer.
+      q: exponent, >= 0: 0 is cross-entropy, 1 MAE. Scalar or broadcastable to `[...]`; may be traced.
+      epsilon: by which fitted examples stop pulling: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
+        instead of 2 (1 - p); see `gradient_rescaling`. None: 0, the gradient of the value; 1e-6 under
+        normalization='batch'.
+      normalization: by what value and gradient are divided: 'none'; 'integral', that of w over p in [0, 1]
+        (derivative normalisation, X-DN in the GR paper); 'batch', the mean of w over all examples of the
+        call.
+      axis_name: for 'batch' inside `jax.pmap` or `jax.shard_map`: the axis over which the batch is spread.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: shapes that do not fit, logits that are not floating, labels that are not integers, or a
+        hyper-parameter out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from grjax import losses
+      >>> losses.gce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
+      Array([0.221, 1.131], dtype=float32)
 
     Reference: Zhang & Sabuncu, NeurIPS 2018.
     """
@@ -52,8 +81,8 @@ def gce(
 class TruncatedGCE:
     """GCE for p > k and constant below: w = 2 p^q (1 - p) [p > k]."""
 
-    q: ArrayLike = 0.7
-    k: ArrayLike = 0.5
+    q: ArrayLike
+    k: ArrayLike
 
     def breaks(self) -> tuple[ArrayLike, ...]:
         return (self.k,)
@@ -67,13 +96,14 @@ class TruncatedGCE:
         return jnp.where(kept, GCE(self.q).log_weight(log_odds), -jnp.inf)
 
 
+@in_range
 def truncated_gce(
     logits: ArrayLike,
     labels: ArrayLike,
     *,
-    q: ArrayLike = 0.7,
-    k: ArrayLike = 0.5,
-    epsilon: ArrayLike | None = None,
+    q: Annotated[ArrayLike, In("[0, inf)")] = 0.7,
+    k: Annotated[ArrayLike, In("(0, 1)")] = 0.5,
+    epsilon: Annotated[ArrayLike, In("[0, inf)")] | None = None,
     normalization: Normalization = "none",
     axis_name: str | None = None,
 ) -> jax.Array:
@@ -81,7 +111,33 @@ def truncated_gce(
 
     w = 2 p^q (1 - p) [p > k]: examples of which the model thinks little are left out at once. The paper's
     training refreshes that choice every few epochs instead: `truncated_gce_pruned`. With k above the p that
-    training begins with, nothing is learned. q >= 0, 0 < k < 1. See `agreement` for arguments.
+    training begins with, nothing is learned. q >= 0, 0 < k < 1.
+
+    Args:
+      logits: `[..., C]`, floating. May hold -inf for classes that are masked out.
+      labels: class indices in [0, C), `[...]`, integer.
+      q: exponent, >= 0, see `gce`. Scalar or broadcastable to `[...]`; may be traced.
+      k: least p of an example that counts, 0 < k < 1. Scalar or broadcastable to `[...]`; may be traced.
+      epsilon: by which fitted examples stop pulling: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
+        instead of 2 (1 - p); see `gradient_rescaling`. None: 0, the gradient of the value; 1e-6 under
+        normalization='batch'.
+      normalization: by what value and gradient are divided: 'none'; 'integral', that of w over p in [0, 1]
+        (derivative normalisation, X-DN in the GR paper); 'batch', the mean of w over all examples of the
+        call.
+      axis_name: for 'batch' inside `jax.pmap` or `jax.shard_map`: the axis over which the batch is spread.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: shapes that do not fit, logits that are not floating, labels that are not integers, or a
+        hyper-parameter out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from grjax import losses
+      >>> losses.truncated_gce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
+      Array([0.221, 0.549], dtype=float32)
 
     Reference: Zhang & Sabuncu, NeurIPS 2018.
     """
@@ -94,7 +150,7 @@ def truncated_gce(
 class TaylorCE:
     """L = sum over i = 1 ... order of (1 - p)^i / i; w = 2 (1 - p) (1 - (1 - p)^order)."""
 
-    order: ArrayLike = 2
+    order: ArrayLike
 
     def value(self, log_odds: jax.Array) -> jax.Array:
         not_p = jax.nn.sigmoid(-log_odds)
@@ -112,19 +168,45 @@ class TaylorCE:
         return LOG_2 + log_not_p(log_odds) + jnp.log(-jnp.expm1(order * log_not_p(log_odds)))
 
 
+@in_range
 def taylor_ce(
     logits: ArrayLike,
     labels: ArrayLike,
     *,
-    order: ArrayLike = 2,
-    epsilon: ArrayLike | None = None,
+    order: Annotated[ArrayLike, In("[1, inf)")] = 2,
+    epsilon: Annotated[ArrayLike, In("[0, inf)")] | None = None,
     normalization: Normalization = "none",
     axis_name: str | None = None,
 ) -> jax.Array:
     """Taylor cross-entropy: the series of -log p in 1 - p, cut after `order` >= 1 terms.
 
     L = sum over i = 1 ... order of (1 - p)^i / i, w = 2 (1 - p) (1 - (1 - p)^order). order = 1 is MAE, the
-    limit of large orders cross-entropy. See `agreement` for arguments.
+    limit of large orders cross-entropy.
+
+    Args:
+      logits: `[..., C]`, floating. May hold -inf for classes that are masked out.
+      labels: class indices in [0, C), `[...]`, integer.
+      order: number of terms, a whole number >= 1. Scalar or broadcastable to `[...]`; may be traced.
+      epsilon: by which fitted examples stop pulling: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
+        instead of 2 (1 - p); see `gradient_rescaling`. None: 0, the gradient of the value; 1e-6 under
+        normalization='batch'.
+      normalization: by what value and gradient are divided: 'none'; 'integral', that of w over p in [0, 1]
+        (derivative normalisation, X-DN in the GR paper); 'batch', the mean of w over all examples of the
+        call.
+      axis_name: for 'batch' inside `jax.pmap` or `jax.shard_map`: the axis over which the batch is spread.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: shapes that do not fit, logits that are not floating, labels that are not integers, or a
+        hyper-parameter out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from grjax import losses
+      >>> losses.taylor_ce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
+      Array([0.236, 1.293], dtype=float32)
 
     Reference: Feng et al., IJCAI 2020.
     """
@@ -137,7 +219,7 @@ def taylor_ce(
 class PHuberCE:
     """L = -log p for p > 1 / tau, below it its tangent there; w = 2 (1 - p) min(1, tau p)."""
 
-    tau: ArrayLike = 2.0
+    tau: ArrayLike
 
     def breaks(self) -> tuple[ArrayLike, ...]:
         return (1 / jnp.asarray(self.tau),)
@@ -152,19 +234,46 @@ class PHuberCE:
         return LOG_2 + log_not_p(log_odds) + jnp.minimum(0, log_tau + log_p(log_odds))
 
 
+@in_range
 def phuber_ce(
     logits: ArrayLike,
     labels: ArrayLike,
     *,
-    tau: ArrayLike = 2.0,
-    epsilon: ArrayLike | None = None,
+    tau: Annotated[ArrayLike, In("[1, inf)")] = 2.0,
+    epsilon: Annotated[ArrayLike, In("[0, inf)")] | None = None,
     normalization: Normalization = "none",
     axis_name: str | None = None,
 ) -> jax.Array:
     """Partially Huberised cross-entropy: -log p, and below p = 1 / tau its tangent there, linear in p.
 
     L = log tau + 1 - tau p for p <= 1 / tau; w = 2 (1 - p) min(1, tau p): cross-entropy's composite gradient
-    clipped at tau >= 1. See `agreement` for arguments.
+    clipped at tau >= 1.
+
+    Args:
+      logits: `[..., C]`, floating. May hold -inf for classes that are masked out.
+      labels: class indices in [0, C), `[...]`, integer.
+      tau: >= 1: below p = 1 / tau the loss is linear in p. Scalar or broadcastable to `[...]`; may be
+        traced.
+      epsilon: by which fitted examples stop pulling: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
+        instead of 2 (1 - p); see `gradient_rescaling`. None: 0, the gradient of the value; 1e-6 under
+        normalization='batch'.
+      normalization: by what value and gradient are divided: 'none'; 'integral', that of w over p in [0, 1]
+        (derivative normalisation, X-DN in the GR paper); 'batch', the mean of w over all examples of the
+        call.
+      axis_name: for 'batch' inside `jax.pmap` or `jax.shard_map`: the axis over which the batch is spread.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: shapes that do not fit, logits that are not floating, labels that are not integers, or a
+        hyper-parameter out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from grjax import losses
+      >>> losses.phuber_ce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
+      Array([0.240, 1.480], dtype=float32)
 
     Reference: Menon et al., ICLR 2020.
     """
@@ -177,8 +286,8 @@ def phuber_ce(
 class PHuberGCE:
     """GCE for p > p0 = tau^(1 / (q - 1)), below it its tangent there; w = 2 (1 - p) min(p^q, tau p)."""
 
-    tau: ArrayLike = 10.0
-    q: ArrayLike = 0.7
+    tau: ArrayLike
+    q: ArrayLike
 
     def _log_p0(self, dtype: jax.typing.DTypeLike) -> jax.Array:
         return jnp.log(jnp.asarray(self.tau, dtype)) / (jnp.asarray(self.q, dtype) - 1)
@@ -198,20 +307,46 @@ class PHuberGCE:
         return LOG_2 + log_not_p(log_odds) + smaller
 
 
+@in_range
 def phuber_gce(
     logits: ArrayLike,
     labels: ArrayLike,
     *,
-    tau: ArrayLike = 10.0,
-    q: ArrayLike = 0.7,
-    epsilon: ArrayLike | None = None,
+    tau: Annotated[ArrayLike, In("[1, inf)")] = 10.0,
+    q: Annotated[ArrayLike, In("[0, 1)")] = 0.7,
+    epsilon: Annotated[ArrayLike, In("[0, inf)")] | None = None,
     normalization: Normalization = "none",
     axis_name: str | None = None,
 ) -> jax.Array:
     """Partially Huberised generalised cross-entropy: GCE, and below p0 = tau^(1 / (q - 1)) its tangent.
 
     L = tau (p0 - p) + (1 - p0^q) / q for p <= p0; w = 2 (1 - p) min(p^q, tau p). tau >= 1, 0 <= q < 1.
-    See `agreement` for arguments.
+
+    Args:
+      logits: `[..., C]`, floating. May hold -inf for classes that are masked out.
+      labels: class indices in [0, C), `[...]`, integer.
+      tau: slope of the tangent, >= 1. Scalar or broadcastable to `[...]`; may be traced.
+      q: exponent, 0 <= q < 1, see `gce`. Scalar or broadcastable to `[...]`; may be traced.
+      epsilon: by which fitted examples stop pulling: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
+        instead of 2 (1 - p); see `gradient_rescaling`. None: 0, the gradient of the value; 1e-6 under
+        normalization='batch'.
+      normalization: by what value and gradient are divided: 'none'; 'integral', that of w over p in [0, 1]
+        (derivative normalisation, X-DN in the GR paper); 'batch', the mean of w over all examples of the
+        call.
+      axis_name: for 'batch' inside `jax.pmap` or `jax.shard_map`: the axis over which the batch is spread.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: shapes that do not fit, logits that are not floating, labels that are not integers, or a
+        hyper-parameter out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from grjax import losses
+      >>> losses.phuber_gce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
+      Array([0.221, 1.131], dtype=float32)
 
     Reference: Menon et al., ICLR 2020.
     """

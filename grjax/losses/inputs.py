@@ -1,8 +1,12 @@
 """What every loss does first: look at its arguments, and widen narrow logits."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
+
+Loss = Callable[..., jax.Array]  # (logits [..., C], labels [...]) -> [...]
 
 
 def checked(logits: ArrayLike, labels: ArrayLike) -> tuple[jax.Array, jax.Array]:

@@ -1,14 +1,22 @@
 """The label-distributionally robust loss with a KL regulariser."""
 
+from typing import Annotated
+
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from grjax.losses.inputs import at_label, checked
+from grjax.ranges import In, in_range
 
 
+@in_range
 def ldr_kl(
-    logits: ArrayLike, labels: ArrayLike, *, lam: ArrayLike = 10.0, margin: ArrayLike = 0.1
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    lam: Annotated[ArrayLike, In("(0, inf)")] = 10.0,
+    margin: Annotated[ArrayLike, In("[0, inf)")] = 0.1,
 ) -> jax.Array:
     """LDR-KL: L = lam log( (1 / C) sum over k of exp((z_k - z_y + margin [k != y]) / lam) ).
 

@@ -1,19 +1,23 @@
 """Cross-entropy on clipped logits."""
 
+from typing import Annotated
+
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from grjax.losses.agreement import cross_entropy
 from grjax.losses.inputs import checked
+from grjax.ranges import In, in_range
 
 
+@in_range
 def logit_clip(
     logits: ArrayLike,
     labels: ArrayLike,
     *,
-    delta: ArrayLike = 1.0,
-    threshold: ArrayLike | None = None,
+    delta: Annotated[ArrayLike, In("(0, inf)")] = 1.0,
+    threshold: Annotated[ArrayLike, In("(0, inf)")] | None = None,
 ) -> jax.Array:
     """Cross-entropy on logits whose L2 norm is clipped, so that the loss is bounded.
 

@@ -17,7 +17,7 @@ flows through the memory. Scalar hyper-parameters may be traced.
 
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,7 @@ from jax.typing import ArrayLike
 from grjax.losses.agreement import cross_entropy
 from grjax.losses.generalized import gce
 from grjax.losses.inputs import log_softmax
+from grjax.ranges import In, in_range
 
 Memory = Any  # a pytree of arrays [N, ...] or, for a batch, [B, ...]
 
@@ -84,7 +85,10 @@ def scatter(memory: Memory, ids: jax.Array, rows: Memory, axis_name: str | None 
     return jax.tree.map(lambda leaf, row: leaf.at[ids].set(row), memory, rows)
 
 
-def elr(*, lam: ArrayLike = 3.0, beta: ArrayLike = 0.7) -> TrainingLoss:
+@in_range
+def elr(
+    *, lam: Annotated[ArrayLike, In("[0, inf)")] = 3.0, beta: Annotated[ArrayLike, In("[0, 1)")] = 0.7
+) -> TrainingLoss:
     """Early-learning regularisation: L = -log p_y + lam log(1 - <softmax(z), t>).
 
     The memory t, float32 `[N, C]`, begins at 0 and is a running mean of the predictions,
@@ -115,13 +119,14 @@ def elr(*, lam: ArrayLike = 3.0, beta: ArrayLike = 0.7) -> TrainingLoss:
     return TrainingLoss(init, apply, lambda logits, labels, step: cross_entropy(logits, labels))
 
 
+@in_range
 def truncated_gce_pruned(
     *,
-    q: ArrayLike = 0.7,
-    k: ArrayLike = 0.5,
-    begin_steps: int,
-    every_steps: int,
-    window_steps: int,
+    q: Annotated[ArrayLike, In("(0, inf)")] = 0.7,
+    k: Annotated[ArrayLike, In("(0, 1)")] = 0.5,
+    begin_steps: Annotated[int, In("[0, inf)")],
+    every_steps: Annotated[int, In("[1, inf)")],
+    window_steps: Annotated[int, In("[1, inf)")],
 ) -> TrainingLoss:
     """Truncated generalised cross-entropy whose choice of examples is refreshed only now and then.
 
@@ -157,8 +162,12 @@ def truncated_gce_pruned(
     return TrainingLoss(init, apply, lambda logits, labels, step: gce(logits, labels, q=q))
 
 
+@in_range
 def self_adaptive(
-    *, momentum: ArrayLike = 0.9, begin_steps: int, axis_name: str | None = None
+    *,
+    momentum: Annotated[ArrayLike, In("[0, 1)")] = 0.9,
+    begin_steps: Annotated[int, In("[0, inf)")],
+    axis_name: str | None = None,
 ) -> TrainingLoss:
     """Self-adaptive training: cross-entropy with targets that drift from the labels to the predictions.
 

@@ -10,7 +10,7 @@ hyper-parameters may be traced.
 """
 
 import functools
-from collections.abc import Callable
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -18,16 +18,30 @@ from jax.typing import ArrayLike
 
 from grjax.losses.agreement import mae
 from grjax.losses.asymmetric import ael, agce, aul
-from grjax.losses.inputs import at_label, checked, log_softmax
+from grjax.losses.inputs import Loss, at_label, checked, log_softmax
 from grjax.losses.symmetric import LOG_ZERO, rce
-
-Loss = Callable[..., jax.Array]
+from grjax.ranges import In, in_range
 
 
 def nce(logits: ArrayLike, labels: ArrayLike) -> jax.Array:
     """Normalised cross-entropy: L = log p_y / sum over k of log p_k, in [0, 1].
 
-    See the module for arguments.
+    Args:
+      logits: `[..., C]`, floating and finite.
+      labels: class indices in [0, C), `[...]`, integer.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: shapes that do not fit, logits that are not floating, labels that are not integers, or a
+        hyper-parameter out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from grjax import losses
+      >>> losses.nce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
+      Array([0.051, 0.475], dtype=float32)
 
     Reference: Ma et al., ICML 2020 (arXiv:2006.13554).
     """
@@ -35,12 +49,37 @@ def nce(logits: ArrayLike, labels: ArrayLike) -> jax.Array:
     return log_p_label / log_p.sum(-1)
 
 
-def nfl(logits: ArrayLike, labels: ArrayLike, *, gamma: ArrayLike = 0.5, detached: bool = True) -> jax.Array:
+@in_range
+def nfl(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    gamma: Annotated[ArrayLike, In("[0, inf)")] = 0.5,
+    detached: bool = True,
+) -> jax.Array:
     """Normalised focal loss: L = l_y / sum over k of l_k, l_k = -(1 - p_k)^gamma log p_k.
 
     `detached` holds the focal factors (1 - p_k)^gamma constant in the gradient, as the code of APL, ALFs, ANL
     and JAL does; the published results are with it. False is the gradient of what is written. gamma >= 0.
-    See the module for arguments.
+
+    Args:
+      logits: `[..., C]`, floating and finite.
+      labels: class indices in [0, C), `[...]`, integer.
+      gamma: exponent of the focal factor, >= 0; 0 is without it. May be traced.
+      detached: hold the focal factor constant in the gradient, as the code of APL, ALFs, ANL and JAL does.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: shapes that do not fit, logits that are not floating, labels that are not integers, or a
+        hyper-parameter out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from grjax import losses
+      >>> losses.nfl(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
+      Array([0.025, 0.487], dtype=float32)
 
     Reference: Ma et al., ICML 2020 (arXiv:2006.13554).
     """
@@ -60,10 +99,29 @@ def _focal_terms(log_p: jax.Array, gamma: ArrayLike, detached: bool) -> jax.Arra
     return -(jax.lax.stop_gradient(factor) if detached else factor) * log_p
 
 
-def ngce(logits: ArrayLike, labels: ArrayLike, *, q: ArrayLike = 0.7) -> jax.Array:
+@in_range
+def ngce(logits: ArrayLike, labels: ArrayLike, *, q: Annotated[ArrayLike, In("(0, 1]")] = 0.7) -> jax.Array:
     """Normalised generalised cross-entropy: L = (1 - p_y^q) / sum over k of (1 - p_k^q).
 
-    0 < q <= 1. See the module for arguments.
+    0 < q <= 1.
+
+    Args:
+      logits: `[..., C]`, floating and finite.
+      labels: class indices in [0, C), `[...]`, integer.
+      q: exponent, 0 < q <= 1; 1 is the normalised MAE. May be traced.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: shapes that do not fit, logits that are not floating, labels that are not integers, or a
+        hyper-parameter out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from grjax import losses
+      >>> losses.ngce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
+      Array([0.089, 0.456], dtype=float32)
 
     Reference: Ma et al., ICML 2020 (arXiv:2006.13554).
     """
@@ -72,11 +130,31 @@ def ngce(logits: ArrayLike, labels: ArrayLike, *, q: ArrayLike = 0.7) -> jax.Arr
     return jnp.expm1(q * log_p_label) / jnp.expm1(q * log_p).sum(-1)
 
 
-def nnce(logits: ArrayLike, labels: ArrayLike, *, p_min: ArrayLike = 1e-7) -> jax.Array:
+@in_range
+def nnce(
+    logits: ArrayLike, labels: ArrayLike, *, p_min: Annotated[ArrayLike, In("(0, 1)")] = 1e-7
+) -> jax.Array:
     """Normalised negative cross-entropy, the passive loss of ANL: L = 1 - (A + log p_y) / sum (A + log p_k).
 
     A = -log p_min; each p_k is clipped from below at p_min, so that no gradient flows to classes below it.
-    See the module for arguments.
+
+    Args:
+      logits: `[..., C]`, floating and finite.
+      labels: class indices in [0, C), `[...]`, integer.
+      p_min: least probability of a class, 0 < p_min < 1; below it no gradient flows. May be traced.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: shapes that do not fit, logits that are not floating, labels that are not integers, or a
+        hyper-parameter out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from grjax import losses
+      >>> losses.nnce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
+      Array([0.636, 0.682], dtype=float32)
 
     Reference: Ye et al., NeurIPS 2023.
     """
@@ -86,13 +164,37 @@ def nnce(logits: ArrayLike, labels: ArrayLike, *, p_min: ArrayLike = 1e-7) -> ja
     return 1 - at_label(headroom, labels) / headroom.sum(-1)
 
 
+@in_range
 def nnfl(
-    logits: ArrayLike, labels: ArrayLike, *, gamma: ArrayLike = 0.5, p_min: ArrayLike = 1e-7
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    gamma: Annotated[ArrayLike, In("[0, inf)")] = 0.5,
+    p_min: Annotated[ArrayLike, In("(0, 1)")] = 1e-7,
 ) -> jax.Array:
     """Normalised negative focal loss, the passive loss of ANL-FL: L = 1 - (A - l_y) / sum (A - l_k).
 
     l_k = -(1 - p_k)^gamma log p_k with the focal factor held constant in the gradient, as published;
-    A = -(1 - p_min)^gamma log p_min; each p_k is clipped from below at p_min. See the module for arguments.
+    A = -(1 - p_min)^gamma log p_min; each p_k is clipped from below at p_min.
+
+    Args:
+      logits: `[..., C]`, floating and finite.
+      labels: class indices in [0, C), `[...]`, integer.
+      gamma: exponent of the focal factor, >= 0; 0 is without it. May be traced.
+      p_min: least probability of a class, 0 < p_min < 1; below it no gradient flows. May be traced.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: shapes that do not fit, logits that are not floating, labels that are not integers, or a
+        hyper-parameter out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from grjax import losses
+      >>> losses.nnfl(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
+      Array([0.636, 0.682], dtype=float32)
 
     Reference: Ye et al., NeurIPS 2023.
     """
@@ -103,10 +205,29 @@ def nnfl(
     return 1 - at_label(headroom, labels) / headroom.sum(-1)
 
 
-def amse(logits: ArrayLike, labels: ArrayLike, *, a: ArrayLike = 30.0) -> jax.Array:
+@in_range
+def amse(
+    logits: ArrayLike, labels: ArrayLike, *, a: Annotated[ArrayLike, In("(0, inf)")] = 30.0
+) -> jax.Array:
     """Asymmetric mean square error, the passive loss of JAL: L = |softmax(z) - a onehot(y)|^2 / C.
 
-    See the module for arguments.
+    Args:
+      logits: `[..., C]`, floating and finite.
+      labels: class indices in [0, C), `[...]`, integer.
+      a: what is expected of the label's class instead of 1, > 0. May be traced.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: shapes that do not fit, logits that are not floating, labels that are not integers, or a
+        hyper-parameter out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from grjax import losses
+      >>> losses.amse(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
+      Array([284.474, 298.084], dtype=float32)
 
     Reference: Joint Asymmetric Loss, ICCV 2025.
     """
@@ -139,15 +260,37 @@ def active_passive(active: Loss, passive: Loss, *, alpha: ArrayLike, beta: Array
     return loss
 
 
+@in_range
 def nce_mae(
     logits: ArrayLike,
     labels: ArrayLike,
     *,
-    alpha: ArrayLike = 1.0,
-    beta: ArrayLike = 1.0,
-    scale: ArrayLike = 1.0,
+    alpha: Annotated[ArrayLike, In("[0, inf)")] = 1.0,
+    beta: Annotated[ArrayLike, In("[0, inf)")] = 1.0,
+    scale: Annotated[ArrayLike, In("(0, inf)")] = 1.0,
 ) -> jax.Array:
     """Normalised cross-entropy and MAE: alpha NCE + beta MAE.
+
+    Args:
+      logits: `[..., C]`, floating and finite.
+      labels: class indices in [0, C), `[...]`, integer.
+      alpha: factor of the active loss, >= 0. May be traced.
+      beta: factor of the passive loss, >= 0. May be traced.
+      scale: factor > 0 of the MAE; 1 is the convention of the GR paper and of the code of APL and ANL, 2
+        that of the code of ALFs and JAL. May be traced.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: shapes that do not fit, logits that are not floating, labels that are not integers, or a
+        hyper-parameter out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from grjax import losses
+      >>> losses.nce_mae(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
+      Array([0.264, 1.368], dtype=float32)
 
     Reference: Ma et al., ICML 2020 (arXiv:2006.13554).
     """
@@ -155,15 +298,37 @@ def nce_mae(
     return active_passive(nce, passive, alpha=alpha, beta=beta)(logits, labels)
 
 
+@in_range
 def nce_rce(
     logits: ArrayLike,
     labels: ArrayLike,
     *,
-    alpha: ArrayLike = 1.0,
-    beta: ArrayLike = 1.0,
-    log_zero: ArrayLike = LOG_ZERO,
+    alpha: Annotated[ArrayLike, In("[0, inf)")] = 1.0,
+    beta: Annotated[ArrayLike, In("[0, inf)")] = 1.0,
+    log_zero: Annotated[ArrayLike, In("(-inf, 0)")] = LOG_ZERO,
 ) -> jax.Array:
     """Normalised cross-entropy and RCE: alpha NCE + beta RCE.
+
+    Args:
+      logits: `[..., C]`, floating and finite.
+      labels: class indices in [0, C), `[...]`, integer.
+      alpha: factor of the active loss, >= 0. May be traced.
+      beta: factor of the passive loss, >= 0. May be traced.
+      log_zero: A < 0, what log 0 is taken for: ln 1e-4 as in all public code; the papers say -4. May be
+        traced.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: shapes that do not fit, logits that are not floating, labels that are not integers, or a
+        hyper-parameter out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from grjax import losses
+      >>> losses.nce_rce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
+      Array([2.013, 8.704], dtype=float32)
 
     Reference: Ma et al., ICML 2020 (arXiv:2006.13554).
     """
@@ -171,16 +336,39 @@ def nce_rce(
     return active_passive(nce, passive, alpha=alpha, beta=beta)(logits, labels)
 
 
+@in_range
 def nfl_mae(
     logits: ArrayLike,
     labels: ArrayLike,
     *,
-    alpha: ArrayLike = 1.0,
-    beta: ArrayLike = 1.0,
-    gamma: ArrayLike = 0.5,
-    scale: ArrayLike = 1.0,
+    alpha: Annotated[ArrayLike, In("[0, inf)")] = 1.0,
+    beta: Annotated[ArrayLike, In("[0, inf)")] = 1.0,
+    gamma: Annotated[ArrayLike, In("[0, inf)")] = 0.5,
+    scale: Annotated[ArrayLike, In("(0, inf)")] = 1.0,
 ) -> jax.Array:
     """Normalised focal loss and MAE: alpha NFL + beta MAE.
+
+    Args:
+      logits: `[..., C]`, floating and finite.
+      labels: class indices in [0, C), `[...]`, integer.
+      alpha: factor of the active loss, >= 0. May be traced.
+      beta: factor of the passive loss, >= 0. May be traced.
+      gamma: exponent of the focal factor, >= 0; 0 is without it. May be traced.
+      scale: factor > 0 of the MAE; 1 is the convention of the GR paper and of the code of APL and ANL, 2
+        that of the code of ALFs and JAL. May be traced.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: shapes that do not fit, logits that are not floating, labels that are not integers, or a
+        hyper-parameter out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from grjax import losses
+      >>> losses.nfl_mae(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
+      Array([0.238, 1.381], dtype=float32)
 
     Reference: Ma et al., ICML 2020 (arXiv:2006.13554).
     """
@@ -189,16 +377,39 @@ def nfl_mae(
     return active_passive(active, passive, alpha=alpha, beta=beta)(logits, labels)
 
 
+@in_range
 def nfl_rce(
     logits: ArrayLike,
     labels: ArrayLike,
     *,
-    alpha: ArrayLike = 1.0,
-    beta: ArrayLike = 1.0,
-    gamma: ArrayLike = 0.5,
-    log_zero: ArrayLike = LOG_ZERO,
+    alpha: Annotated[ArrayLike, In("[0, inf)")] = 1.0,
+    beta: Annotated[ArrayLike, In("[0, inf)")] = 1.0,
+    gamma: Annotated[ArrayLike, In("[0, inf)")] = 0.5,
+    log_zero: Annotated[ArrayLike, In("(-inf, 0)")] = LOG_ZERO,
 ) -> jax.Array:
     """Normalised focal loss and RCE: alpha NFL + beta RCE.
+
+    Args:
+      logits: `[..., C]`, floating and finite.
+      labels: class indices in [0, C), `[...]`, integer.
+      alpha: factor of the active loss, >= 0. May be traced.
+      beta: factor of the passive loss, >= 0. May be traced.
+      gamma: exponent of the focal factor, >= 0; 0 is without it. May be traced.
+      log_zero: A < 0, what log 0 is taken for: ln 1e-4 as in all public code; the papers say -4. May be
+        traced.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: shapes that do not fit, logits that are not floating, labels that are not integers, or a
+        hyper-parameter out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from grjax import losses
+      >>> losses.nfl_rce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
+      Array([1.987, 8.717], dtype=float32)
 
     Reference: Ma et al., ICML 2020 (arXiv:2006.13554).
     """
@@ -207,16 +418,38 @@ def nfl_rce(
     return active_passive(active, passive, alpha=alpha, beta=beta)(logits, labels)
 
 
+@in_range
 def nce_agce(
     logits: ArrayLike,
     labels: ArrayLike,
     *,
-    alpha: ArrayLike = 1.0,
-    beta: ArrayLike = 4.0,
-    a: ArrayLike = 6.0,
-    q: ArrayLike = 1.5,
+    alpha: Annotated[ArrayLike, In("[0, inf)")] = 1.0,
+    beta: Annotated[ArrayLike, In("[0, inf)")] = 4.0,
+    a: Annotated[ArrayLike, In("(0, inf)")] = 6.0,
+    q: Annotated[ArrayLike, In("(0, inf)")] = 1.5,
 ) -> jax.Array:
     """Normalised cross-entropy and AGCE: alpha NCE + beta AGCE(a, q).
+
+    Args:
+      logits: `[..., C]`, floating and finite.
+      labels: class indices in [0, C), `[...]`, integer.
+      alpha: factor of the active loss, >= 0. May be traced.
+      beta: factor of the passive loss, >= 0. May be traced.
+      a: of AGCE, > 0. May be traced.
+      q: of AGCE, > 0. May be traced.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: shapes that do not fit, logits that are not floating, labels that are not integers, or a
+        hyper-parameter out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from grjax import losses
+      >>> losses.nce_agce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
+      Array([2.288, 9.622], dtype=float32)
 
     Reference: Zhou et al., ICML 2021 (arXiv:2106.03110).
     """
@@ -224,16 +457,38 @@ def nce_agce(
     return active_passive(nce, passive, alpha=alpha, beta=beta)(logits, labels)
 
 
+@in_range
 def nce_aul(
     logits: ArrayLike,
     labels: ArrayLike,
     *,
-    alpha: ArrayLike = 1.0,
-    beta: ArrayLike = 4.0,
-    a: ArrayLike = 6.3,
-    q: ArrayLike = 1.5,
+    alpha: Annotated[ArrayLike, In("[0, inf)")] = 1.0,
+    beta: Annotated[ArrayLike, In("[0, inf)")] = 4.0,
+    a: Annotated[ArrayLike, In("(1, inf)")] = 6.3,
+    q: Annotated[ArrayLike, In("(0, inf)")] = 1.5,
 ) -> jax.Array:
     """Normalised cross-entropy and AUL: alpha NCE + beta AUL(a, q).
+
+    Args:
+      logits: `[..., C]`, floating and finite.
+      labels: class indices in [0, C), `[...]`, integer.
+      alpha: factor of the active loss, >= 0. May be traced.
+      beta: factor of the passive loss, >= 0. May be traced.
+      a: of AUL, > 1. May be traced.
+      q: of AUL, > 0. May be traced.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: shapes that do not fit, logits that are not floating, labels that are not integers, or a
+        hyper-parameter out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from grjax import losses
+      >>> losses.nce_aul(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
+      Array([2.032, 9.040], dtype=float32)
 
     Reference: Zhou et al., ICML 2021 (arXiv:2106.03110).
     """
@@ -241,15 +496,36 @@ def nce_aul(
     return active_passive(nce, passive, alpha=alpha, beta=beta)(logits, labels)
 
 
+@in_range
 def nce_ael(
     logits: ArrayLike,
     labels: ArrayLike,
     *,
-    alpha: ArrayLike = 1.0,
-    beta: ArrayLike = 4.0,
-    a: ArrayLike = 5.0,
+    alpha: Annotated[ArrayLike, In("[0, inf)")] = 1.0,
+    beta: Annotated[ArrayLike, In("[0, inf)")] = 4.0,
+    a: Annotated[ArrayLike, In("(0, inf)")] = 5.0,
 ) -> jax.Array:
     """Normalised cross-entropy and AEL: alpha NCE + beta AEL(a).
+
+    Args:
+      logits: `[..., C]`, floating and finite.
+      labels: class indices in [0, C), `[...]`, integer.
+      alpha: factor of the active loss, >= 0. May be traced.
+      beta: factor of the passive loss, >= 0. May be traced.
+      a: of AEL, > 0. May be traced.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: shapes that do not fit, logits that are not floating, labels that are not integers, or a
+        hyper-parameter out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from grjax import losses
+      >>> losses.nce_ael(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
+      Array([3.468, 4.390], dtype=float32)
 
     Reference: Zhou et al., ICML 2021 (arXiv:2106.03110).
     """
@@ -257,17 +533,38 @@ def nce_ael(
     return active_passive(nce, passive, alpha=alpha, beta=beta)(logits, labels)
 
 
+@in_range
 def anl_ce(
     logits: ArrayLike,
     labels: ArrayLike,
     *,
-    alpha: ArrayLike = 5.0,
-    beta: ArrayLike = 5.0,
-    p_min: ArrayLike = 1e-7,
+    alpha: Annotated[ArrayLike, In("[0, inf)")] = 5.0,
+    beta: Annotated[ArrayLike, In("[0, inf)")] = 5.0,
+    p_min: Annotated[ArrayLike, In("(0, 1)")] = 1e-7,
 ) -> jax.Array:
     """Active negative loss: alpha NCE + beta NNCE.
 
     The paper adds an L1 penalty on the parameters, which is no part of a loss on logits.
+
+    Args:
+      logits: `[..., C]`, floating and finite.
+      labels: class indices in [0, C), `[...]`, integer.
+      alpha: factor of the active loss, >= 0. May be traced.
+      beta: factor of the passive loss, >= 0. May be traced.
+      p_min: least probability of a class, 0 < p_min < 1; below it no gradient flows. May be traced.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: shapes that do not fit, logits that are not floating, labels that are not integers, or a
+        hyper-parameter out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from grjax import losses
+      >>> losses.anl_ce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
+      Array([3.434, 5.783], dtype=float32)
 
     Reference: Ye et al., NeurIPS 2023.
     """
@@ -275,16 +572,38 @@ def anl_ce(
     return active_passive(nce, passive, alpha=alpha, beta=beta)(logits, labels)
 
 
+@in_range
 def anl_fl(
     logits: ArrayLike,
     labels: ArrayLike,
     *,
-    alpha: ArrayLike = 5.0,
-    beta: ArrayLike = 5.0,
-    gamma: ArrayLike = 0.5,
-    p_min: ArrayLike = 1e-7,
+    alpha: Annotated[ArrayLike, In("[0, inf)")] = 5.0,
+    beta: Annotated[ArrayLike, In("[0, inf)")] = 5.0,
+    gamma: Annotated[ArrayLike, In("[0, inf)")] = 0.5,
+    p_min: Annotated[ArrayLike, In("(0, 1)")] = 1e-7,
 ) -> jax.Array:
     """Active negative loss with focal losses: alpha NFL + beta NNFL; see `anl_ce`.
+
+    Args:
+      logits: `[..., C]`, floating and finite.
+      labels: class indices in [0, C), `[...]`, integer.
+      alpha: factor of the active loss, >= 0. May be traced.
+      beta: factor of the passive loss, >= 0. May be traced.
+      gamma: exponent of the focal factor, >= 0; 0 is without it. May be traced.
+      p_min: least probability of a class, 0 < p_min < 1; below it no gradient flows. May be traced.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: shapes that do not fit, logits that are not floating, labels that are not integers, or a
+        hyper-parameter out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from grjax import losses
+      >>> losses.anl_fl(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
+      Array([3.309, 5.846], dtype=float32)
 
     Reference: Ye et al., NeurIPS 2023.
     """
@@ -293,17 +612,38 @@ def anl_fl(
     return active_passive(active, passive, alpha=alpha, beta=beta)(logits, labels)
 
 
+@in_range
 def jal_ce(
     logits: ArrayLike,
     labels: ArrayLike,
     *,
-    alpha: ArrayLike = 1.0,
-    beta: ArrayLike = 1.0,
-    a: ArrayLike = 30.0,
+    alpha: Annotated[ArrayLike, In("[0, inf)")] = 1.0,
+    beta: Annotated[ArrayLike, In("[0, inf)")] = 1.0,
+    a: Annotated[ArrayLike, In("(0, inf)")] = 30.0,
 ) -> jax.Array:
     """Joint asymmetric loss: alpha NCE + beta AMSE(a).
 
     The paper adds an L1 penalty on the parameters, which is no part of a loss on logits.
+
+    Args:
+      logits: `[..., C]`, floating and finite.
+      labels: class indices in [0, C), `[...]`, integer.
+      alpha: factor of the active loss, >= 0. May be traced.
+      beta: factor of the passive loss, >= 0. May be traced.
+      a: of AMSE, > 0. May be traced.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: shapes that do not fit, logits that are not floating, labels that are not integers, or a
+        hyper-parameter out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from grjax import losses
+      >>> losses.jal_ce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
+      Array([284.525, 298.558], dtype=float32)
 
     Reference: Joint Asymmetric Loss, ICCV 2025.
     """
@@ -311,16 +651,38 @@ def jal_ce(
     return active_passive(nce, passive, alpha=alpha, beta=beta)(logits, labels)
 
 
+@in_range
 def jal_fl(
     logits: ArrayLike,
     labels: ArrayLike,
     *,
-    alpha: ArrayLike = 1.0,
-    beta: ArrayLike = 1.0,
-    gamma: ArrayLike = 0.5,
-    a: ArrayLike = 30.0,
+    alpha: Annotated[ArrayLike, In("[0, inf)")] = 1.0,
+    beta: Annotated[ArrayLike, In("[0, inf)")] = 1.0,
+    gamma: Annotated[ArrayLike, In("[0, inf)")] = 0.5,
+    a: Annotated[ArrayLike, In("(0, inf)")] = 30.0,
 ) -> jax.Array:
     """Joint asymmetric loss with the focal loss: alpha NFL + beta AMSE(a); see `jal_ce`.
+
+    Args:
+      logits: `[..., C]`, floating and finite.
+      labels: class indices in [0, C), `[...]`, integer.
+      alpha: factor of the active loss, >= 0. May be traced.
+      beta: factor of the passive loss, >= 0. May be traced.
+      gamma: exponent of the focal factor, >= 0; 0 is without it. May be traced.
+      a: of AMSE, > 0. May be traced.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: shapes that do not fit, logits that are not floating, labels that are not integers, or a
+        hyper-parameter out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from grjax import losses
+      >>> losses.jal_fl(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
+      Array([284.500, 298.571], dtype=float32)
 
     Reference: Joint Asymmetric Loss, ICCV 2025.
     """

@@ -5,7 +5,7 @@ gradient direction, softmax(z) - onehot(y), and differ in its L1 norm: the examp
 a weight (`grjax.emphasis`), and one `jax.custom_vjp` computes them all.
 """
 
-from typing import NamedTuple, cast
+from typing import Annotated, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -22,15 +22,17 @@ from grjax.emphasis import (
     log_normalizer,
 )
 from grjax.losses.inputs import checked
+from grjax.ranges import In, in_range
 
 
+@in_range
 def gradient_rescaling(
     logits: ArrayLike,
     labels: ArrayLike,
     *,
-    lam: ArrayLike,
-    beta: ArrayLike,
-    epsilon: ArrayLike = EPSILON,
+    lam: Annotated[ArrayLike, In("[0, inf)")],
+    beta: Annotated[ArrayLike, In("(-inf, inf)")],
+    epsilon: Annotated[ArrayLike, In("[0, inf)")] = EPSILON,
     normalization: Normalization = "integral",
     per_class: bool = False,
     axis_name: str | None = None,
@@ -73,7 +75,7 @@ def gradient_rescaling(
 
     Raises:
       ValueError: shapes that do not fit, logits that are not floating, labels that are not integers, a
-        negative lam (where it is a Python number), or an unknown normalisation.
+        hyper-parameter out of its range, or an unknown normalisation.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -87,8 +89,6 @@ def gradient_rescaling(
     Reference: Wang et al., arXiv:1905.11233, section 3; paper v1 calls lam and beta the emphasis focus and
       spread, later versions derive both from an emphasis mode and variance.
     """
-    if isinstance(lam, int | float) and not lam >= 0:
-        raise ValueError(f"lam must be >= 0, got {lam}")
     return from_emphasis(
         logits,
         labels,
@@ -100,12 +100,13 @@ def gradient_rescaling(
     )
 
 
+@in_range
 def from_emphasis(
     logits: ArrayLike,
     labels: ArrayLike,
     emphasis: Emphasis,
     *,
-    epsilon: ArrayLike | None = None,
+    epsilon: Annotated[ArrayLike, In("[0, inf)")] | None = None,
     normalization: Normalization = "none",
     per_class: bool = False,
     axis_name: str | None = None,

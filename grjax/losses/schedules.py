@@ -1,4 +1,4 @@
-"""Hyper-parameters of a loss that change over training: functions step -> value, optax's schedules.
+"""Hyper-parameters of a loss that change over training: functions step -> value, as optax has them.
 
 In a config a hyper-parameter is then a section, its durations in steps or epochs of the run:
 
@@ -12,7 +12,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from grjax.errors import ConfigError
 from grjax.registry import check_options, lookup
@@ -25,7 +24,7 @@ def linear(
 ) -> Schedule:
     """From `start` to `end` along a line, from `begin_steps` on in `transition_steps` (None: the rest)."""
     steps = _rest(total_steps, begin_steps, transition_steps)
-    return optax.linear_schedule(start, end, steps, begin_steps)
+    return lambda step: (start - end) * (1 - jnp.clip(step - begin_steps, 0, steps) / steps) + end
 
 
 def cosine(

@@ -5,11 +5,14 @@ example, `[...]`, in float32 at least; and raise `ValueError` for arguments that
 hyper-parameters may be traced.
 """
 
+from typing import Annotated
+
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from grjax.losses.inputs import log_softmax
+from grjax.ranges import In, in_range
 
 
 def _entropy(log_p: jax.Array) -> jax.Array:
@@ -17,10 +20,29 @@ def _entropy(log_p: jax.Array) -> jax.Array:
     return -(jnp.exp(log_p) * log_p).sum(-1)
 
 
-def label_smoothing(logits: ArrayLike, labels: ArrayLike, *, epsilon: ArrayLike = 0.1) -> jax.Array:
+@in_range
+def label_smoothing(
+    logits: ArrayLike, labels: ArrayLike, *, epsilon: Annotated[ArrayLike, In("[0, 1]")] = 0.1
+) -> jax.Array:
     """Cross-entropy with the target (1 - epsilon) onehot(y) + epsilon / C.
 
-    See the module for arguments.
+    Args:
+      logits: `[..., C]`, floating and finite.
+      labels: class indices in [0, C), `[...]`, integer.
+      epsilon: share of the uniform distribution in the target, in [0, 1]. May be traced.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: shapes that do not fit, logits that are not floating, labels that are not integers, or a
+        hyper-parameter out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from grjax import losses
+      >>> losses.label_smoothing(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
+      Array([0.373, 2.173], dtype=float32)
 
     Reference: Szegedy et al., CVPR 2016 (arXiv:1512.00567).
     """
@@ -29,10 +51,29 @@ def label_smoothing(logits: ArrayLike, labels: ArrayLike, *, epsilon: ArrayLike 
     return -(1 - epsilon) * log_p_label - epsilon * log_p.mean(-1)
 
 
-def confidence_penalty(logits: ArrayLike, labels: ArrayLike, *, beta: ArrayLike = 0.1) -> jax.Array:
+@in_range
+def confidence_penalty(
+    logits: ArrayLike, labels: ArrayLike, *, beta: Annotated[ArrayLike, In("[0, inf)")] = 0.1
+) -> jax.Array:
     """Cross-entropy less beta times the entropy of the prediction: L = -log p_y - beta H(softmax(z)).
 
-    See the module for arguments.
+    Args:
+      logits: `[..., C]`, floating and finite.
+      labels: class indices in [0, C), `[...]`, integer.
+      beta: weight of the entropy, >= 0. May be traced.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: shapes that do not fit, logits that are not floating, labels that are not integers, or a
+        hyper-parameter out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from grjax import losses
+      >>> losses.confidence_penalty(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
+      Array([0.173, 2.173], dtype=float32)
 
     Reference: Pereyra et al., 2017 (arXiv:1701.06548).
     """
@@ -40,11 +81,32 @@ def confidence_penalty(logits: ArrayLike, labels: ArrayLike, *, beta: ArrayLike 
     return -log_p_label - jnp.asarray(beta, log_p.dtype) * _entropy(log_p)
 
 
-def bootstrap_soft(logits: ArrayLike, labels: ArrayLike, *, beta: ArrayLike = 0.95) -> jax.Array:
+@in_range
+def bootstrap_soft(
+    logits: ArrayLike, labels: ArrayLike, *, beta: Annotated[ArrayLike, In("[0, 1]")] = 0.95
+) -> jax.Array:
     """Soft bootstrapping: cross-entropy with the target beta onehot(y) + (1 - beta) softmax(z).
 
     L = -beta log p_y + (1 - beta) H(softmax(z)). The gradient flows through the target too; a target held
-    constant would give beta times cross-entropy's gradient. See the module for arguments.
+    constant would give beta times cross-entropy's gradient.
+
+    Args:
+      logits: `[..., C]`, floating and finite.
+      labels: class indices in [0, C), `[...]`, integer.
+      beta: share of the label in the target, in [0, 1]. May be traced.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: shapes that do not fit, logits that are not floating, labels that are not integers, or a
+        hyper-parameter out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from grjax import losses
+      >>> losses.bootstrap_soft(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
+      Array([0.261, 2.161], dtype=float32)
 
     Reference: Reed et al., 2015 (arXiv:1412.6596).
     """
@@ -53,10 +115,29 @@ def bootstrap_soft(logits: ArrayLike, labels: ArrayLike, *, beta: ArrayLike = 0.
     return -beta * log_p_label + (1 - beta) * _entropy(log_p)
 
 
-def bootstrap_hard(logits: ArrayLike, labels: ArrayLike, *, beta: ArrayLike = 0.8) -> jax.Array:
+@in_range
+def bootstrap_hard(
+    logits: ArrayLike, labels: ArrayLike, *, beta: Annotated[ArrayLike, In("[0, 1]")] = 0.8
+) -> jax.Array:
     """Hard bootstrapping: cross-entropy with the target beta onehot(y) + (1 - beta) onehot(argmax z).
 
-    See the module for arguments.
+    Args:
+      logits: `[..., C]`, floating and finite.
+      labels: class indices in [0, C), `[...]`, integer.
+      beta: share of the label in the target, in [0, 1]. May be traced.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: shapes that do not fit, logits that are not floating, labels that are not integers, or a
+        hyper-parameter out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from grjax import losses
+      >>> losses.bootstrap_hard(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
+      Array([0.240, 1.840], dtype=float32)
 
     Reference: Reed et al., 2015 (arXiv:1412.6596).
     """
@@ -65,21 +146,43 @@ def bootstrap_hard(logits: ArrayLike, labels: ArrayLike, *, beta: ArrayLike = 0.
     return -beta * log_p_label - (1 - beta) * log_p.max(-1)
 
 
+@in_range
 def epsilon_softmax(
     logits: ArrayLike,
     labels: ArrayLike,
     *,
-    m: ArrayLike = 1e5,
-    alpha: ArrayLike = 0.01,
-    beta: ArrayLike = 5.0,
-    mae_scale: ArrayLike = 2.0,
-    p_min: ArrayLike = 1e-8,
+    m: Annotated[ArrayLike, In("[0, inf)")] = 1e5,
+    alpha: Annotated[ArrayLike, In("[0, inf)")] = 0.01,
+    beta: Annotated[ArrayLike, In("[0, inf)")] = 5.0,
+    mae_scale: Annotated[ArrayLike, In("(0, inf)")] = 2.0,
+    p_min: Annotated[ArrayLike, In("(0, 1)")] = 1e-8,
 ) -> jax.Array:
     """Cross-entropy on the epsilon-softmax, with MAE: L = alpha * -log p~_y + beta * mae_scale (1 - p_y).
 
     p~ = (softmax(z) + m onehot(argmax z)) / (1 + m); its p~_y is clipped from below at p_min, where no
-    gradient flows. alpha = 1, beta = 0 is the loss ECE alone. MAE is on the plain softmax. See the module
-    for arguments.
+    gradient flows. alpha = 1, beta = 0 is the loss ECE alone. MAE is on the plain softmax.
+
+    Args:
+      logits: `[..., C]`, floating and finite.
+      labels: class indices in [0, C), `[...]`, integer.
+      m: how much is added to the largest probability, >= 0; 0 is the softmax itself. May be traced.
+      alpha: factor of the cross-entropy on the epsilon-softmax, >= 0. May be traced.
+      beta: factor of MAE, >= 0. May be traced.
+      mae_scale: scale > 0 of MAE, see `mae`. May be traced.
+      p_min: least probability of a class, 0 < p_min < 1; below it no gradient flows. May be traced.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: shapes that do not fit, logits that are not floating, labels that are not integers, or a
+        hyper-parameter out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from grjax import losses
+      >>> losses.epsilon_softmax(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
+      Array([2.130, 9.072], dtype=float32)
 
     Reference: Wang et al., NeurIPS 2024, epsilon-softmax.
     """
@@ -93,13 +196,34 @@ def epsilon_softmax(
     return alpha * ece - beta * mae_scale * jnp.expm1(log_p_label)
 
 
-def proselflc(logits: ArrayLike, labels: ArrayLike, *, trust: ArrayLike) -> jax.Array:
+@in_range
+def proselflc(
+    logits: ArrayLike, labels: ArrayLike, *, trust: Annotated[ArrayLike, In("[0, 1]")]
+) -> jax.Array:
     """Progressive self label correction: the target moves from the label to the prediction.
 
     Cross-entropy with the target (1 - e) onehot(y) + e softmax(z), e = trust * (1 - H(softmax(z)) / log C):
     the more certain the prediction, the more it is trusted. The gradient flows through the target, not
     through e. `trust`, the global trust in the model, is in [0, 1] and usually a
-    schedule over training: 'proselflc' of `grjax.losses.schedules`. See the module for arguments.
+    schedule over training: 'proselflc' of `grjax.losses.schedules`.
+
+    Args:
+      logits: `[..., C]`, floating and finite.
+      labels: class indices in [0, C), `[...]`, integer.
+      trust: the global trust in the model, in [0, 1]; usually a schedule over training. May be traced.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: shapes that do not fit, logits that are not floating, labels that are not integers, or a
+        hyper-parameter out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from grjax import losses
+      >>> losses.proselflc(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]), trust=0.5)
+      Array([0.324, 1.929], dtype=float32)
 
     Reference: Wang et al., CVPR 2021 (arXiv:2005.03788).
     """

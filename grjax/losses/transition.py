@@ -3,7 +3,7 @@
 References: Patrini et al., CVPR 2017 (arXiv:1609.03683).
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +11,13 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from grjax.losses.inputs import log_softmax
+from grjax.ranges import In, in_range
 
 
-def forward_correction(logits: ArrayLike, labels: ArrayLike, *, transition: ArrayLike) -> jax.Array:
+@in_range
+def forward_correction(
+    logits: ArrayLike, labels: ArrayLike, *, transition: Annotated[ArrayLike, In("[0, 1]")]
+) -> jax.Array:
     """Forward correction: L = -log (T^T softmax(z))_y, cross-entropy of the noisy prediction.
 
     A label that T never gives, whose column is all 0, has the probability 0 whatever the prediction is: it
@@ -44,7 +48,10 @@ def forward_correction(logits: ArrayLike, labels: ArrayLike, *, transition: Arra
     return jnp.where(never[labels], -jnp.log(jnp.finfo(log_p.dtype).tiny), loss)
 
 
-def backward_correction(logits: ArrayLike, labels: ArrayLike, *, transition: ArrayLike) -> jax.Array:
+@in_range
+def backward_correction(
+    logits: ArrayLike, labels: ArrayLike, *, transition: Annotated[ArrayLike, In("[0, 1]")]
+) -> jax.Array:
     """Backward correction: L = sum over k of (T^-1)[y, k] (-log p_k), unbiased for the clean cross-entropy.
 
     Not bounded from below: T^-1 has negative entries.

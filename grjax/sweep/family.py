@@ -24,7 +24,6 @@ from grjax.losses import TrainingLoss, from_emphasis
 from grjax.losses.agreement import LOG_2, family
 from grjax.losses.generalized import GCE
 from grjax.losses.memory import without_memory
-from grjax.losses.symmetric import LOG_ZERO
 
 
 @family
@@ -68,19 +67,17 @@ def _scaled_mae(scale: float) -> dict[str, float]:
     return {"a": 1.0, "log_c": LOG_2 + math.log(scale), "scale": scale, "q": 1.0}
 
 
-# What is not cross-entropy's, from the hyper-parameters of a loss.
+# What is not cross-entropy's, from the hyper-parameters of a loss, those with a default too.
 _MEMBERS: dict[str, Callable[..., dict[str, float]]] = {
-    "combined": lambda a=0.0, b=0.0, lam=0.0, beta=0.0, log_c=0.0: {
-        **_rescaling(lam, beta), "a": a, "b": b, "log_c": log_c,
-    },
+    "combined": lambda a, b, lam, beta, log_c: {**_rescaling(lam, beta), "a": a, "b": b, "log_c": log_c},
     "cross_entropy": dict,
-    "gce": lambda q=0.7: {"a": q, "q": q},
+    "gce": lambda q: {"a": q, "q": q},
     "gradient_rescaling": _rescaling,
     "imae": functools.partial(_rescaling, 1.0),
-    "mae": lambda scale=1.0: _scaled_mae(scale),
+    "mae": _scaled_mae,
     "mse": lambda: {"a": 1.0, "b": 2.0, "log_c": 2 * LOG_2, "q": 1.0, "power": 2.0},
-    "rce": lambda log_zero=LOG_ZERO: _scaled_mae(-log_zero),
-}  # fmt: skip
+    "rce": lambda log_zero: _scaled_mae(-log_zero),
+}
 
 
 def member(name: str, hyperparameters: Mapping[str, Any]) -> dict[str, float] | None:
@@ -93,7 +90,11 @@ def member(name: str, hyperparameters: Mapping[str, Any]) -> dict[str, float] | 
     if name not in _MEMBERS:
         return None
     parameters = inspect.signature(getattr(losses, name)).parameters
-    options = {key: parameters[key].default for key in ("epsilon", "normalization")} | dict(hyperparameters)
+    options = {
+        key: each.default
+        for key, each in parameters.items()
+        if key not in ("logits", "labels", "per_class", "axis_name")
+    } | dict(hyperparameters)
     normalization, per_class = options.pop("normalization"), options.pop("per_class", False)
     if options["epsilon"] is None:  # of a loss with a written value
         options["epsilon"] = 0.0

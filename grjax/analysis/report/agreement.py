@@ -153,7 +153,7 @@ def weight_at(run: Run, step: int) -> tuple[Emphasis, float]:
     of_weight = {
         key: value for key, value in values.items() if key not in ("epsilon", "normalization", "per_class")
     }
-    emphasis = losses.emphasis(name, **of_weight)
+    emphasis = losses.weight(name, **of_weight)
     if normalization == "none":
         return emphasis, 0.0
     if normalization == "integral":
