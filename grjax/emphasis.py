@@ -324,6 +324,8 @@ def log_normalizer(
     log_weights: jax.Array,
     normalization: Normalization,
     axis_name: str | None = None,
+    *,
+    least: ArrayLike = 0.0,
 ) -> jax.Array:
     """Log of what a weight is divided by.
 
@@ -333,6 +335,9 @@ def log_normalizer(
       normalization: 'none': 1. 'integral': the integral of w over p in [0, 1] (derivative normalisation).
         'batch': the mean of w over all of `log_weights`.
       axis_name: for 'batch' inside `jax.pmap` or `jax.shard_map`: the axis over which the batch is spread.
+      least: >= 0, added to the sum of w over the batch for 'batch'. Where all weights together are far less,
+        as in a batch that a network with huge logits has either fitted or given up, they are not scaled up
+        to pull as a whole batch does.
 
     Returns:
       A scalar, or for 'integral' an array of the parameters' shape.
@@ -349,8 +354,10 @@ def log_normalizer(
         if axis_name is not None:
             maximum = jax.lax.pmax(maximum, axis_name)
         maximum = jnp.where(maximum == -jnp.inf, 0, maximum)  # all weights are 0
-        total = jnp.mean(jnp.exp(log_weights - maximum))
+        total, number = jnp.mean(jnp.exp(log_weights - maximum)), log_weights.size
         if axis_name is not None:
-            total = jax.lax.pmean(total, axis_name)
-        return jnp.where(total > 0, jnp.log(jnp.where(total > 0, total, 1)) + maximum, 0)
+            total, number = jax.lax.pmean(total, axis_name), jax.lax.psum(number, axis_name)
+        log_least = jnp.log(jnp.asarray(least, log_weights.dtype) / number)
+        log_total = jnp.logaddexp(jnp.log(total) + maximum, log_least)
+        return jnp.where(log_total > -jnp.inf, log_total, 0)
     raise ValueError(f"normalization must be 'none', 'integral' or 'batch', got {normalization!r}")

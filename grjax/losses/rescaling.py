@@ -58,8 +58,9 @@ def gradient_rescaling(
         layers which the authors released for Caffe (their later PyTorch code has 1e-8). 0 is the formula of
         the paper, by which a fitted example pulls with w(1) = 1 / norm for ever: where w hardly depends on p,
         as with lam = 0 and beta near 0, the parameters then grow without bound, and training ends in inf.
-        It is no part of `norm`: an integral changes by less than its rounding, and a batch of fitted examples
-        would be scaled up again.
+        In `norm` w does not fade: an integral changes by less than its rounding, and a batch of fitted
+        examples would be scaled up again. A hundredth of epsilon is added to the sum over a batch, as in
+        those layers.
       normalization: what `norm` is.
         'integral': the integral of w over p in [0, 1] (derivative normalisation): the learning rate keeps
           its meaning when lam and beta change.
@@ -148,11 +149,13 @@ def from_emphasis(
     comparison = _compare(logits, labels)
     own = at(emphasis, labels) if per_class else emphasis
     log_weight = own.log_weight(comparison.log_odds)
-    log_norm = log_normalizer(emphasis, log_weight, normalization, axis_name)
     if epsilon is None:
         epsilon = 0.0 if hasattr(own, "value") and normalization != "batch" else EPSILON
     epsilon = _constant(epsilon)
     _check_parameters({"epsilon": epsilon}, labels.shape, per_class=False)
+    # Of the released layers: they add 1e-8 to the sum over the batch where they add 1e-6 to 2 (1 - p).
+    least = 0.01 * jnp.max(epsilon)
+    log_norm = log_normalizer(emphasis, log_weight, normalization, axis_name, least=least)
     log_weight += log_fade(comparison.log_odds, epsilon)
     if per_class and log_norm.ndim:  # an integral for each class, not for each example
         log_norm = log_norm[labels]
