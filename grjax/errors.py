@@ -46,6 +46,10 @@ class PreemptedError(GrjaxError):
     exit_code = 75  # EX_TEMPFAIL of sysexits.h: try again later
 
 
+class DataWarning(UserWarning):
+    """Something about data that is left out or looks wrong; the work goes on."""
+
+
 def require(package: str, extra: str) -> None:
     """Raises `ConfigError` unless a package is installed that only an extra of grjax brings."""
     if importlib.util.find_spec(package) is None:

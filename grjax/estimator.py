@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from grjax import dynamics, methods
 from grjax.analysis import suspects
+from grjax.data import class_labels, features
 from grjax.data.feed import DeviceData
 from grjax.errors import ConfigError
 from grjax.experiment import create_parts
@@ -85,6 +86,8 @@ class GRClassifier(ClassifierMixin, BaseEstimator):
           ConfigError: a config that cannot be trained.
           ValueError: arrays that cannot be.
         """
+        if y is not None and np.ndim(y) == 1:
+            y = class_labels.read(y, "y", floating=True)
         images, y = validate_data(self, X, y, allow_nd=True)
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
@@ -93,6 +96,9 @@ class GRClassifier(ClassifierMixin, BaseEstimator):
         seed = check_random_state(self.random_state).randint(2**31)
         loss = {key: value for key, value in (("lam", self.lam), ("beta", self.beta)) if value is not None}
         layers = {"loss": loss, "train_epochs": self.epochs}, self.config or {}
+        # float32 as training has it; `predict_proba` does the same.
+        self._scaling = features.scaling(images[..., None] if images.ndim == 3 else images)
+        images = self._as_float32(images)
         with tempfile.TemporaryDirectory(prefix="grjax_fit_") as folder:
             run = Path(folder)
             names = [str(name) for name in self.classes_]
@@ -115,15 +121,21 @@ class GRClassifier(ClassifierMixin, BaseEstimator):
         images = validate_data(self, X, allow_nd=True, reset=False)
         if images.shape[1:] != self._shape:
             raise ValueError(f"X: must be {['N', *self._shape]} as in fit, got {list(images.shape)}")
+        images = self._as_float32(images)
         if images.ndim == 2:
             images = images[:, None, None]
         elif images.ndim == 3:
             images = images[..., None]
         padded = np.concatenate([images, np.repeat(images[-1:], -len(images) % _BATCH, axis=0)])
-        batches = padded.astype(np.float32).reshape(-1, _BATCH, *padded.shape[1:])
+        batches = padded.reshape(-1, _BATCH, *padded.shape[1:])
         probabilities = self._probabilities(images.shape[1:])
         found = [np.asarray(probabilities(self._learner, batch)) for batch in batches]
         return np.concatenate(found)[: len(images)]
+
+    def _as_float32(self, images: np.ndarray) -> np.ndarray:
+        if images.dtype == np.uint8 and images.ndim > 2:
+            return images
+        return self._scaling(images[..., None])[..., 0] if images.ndim == 3 else self._scaling(images)
 
     def _probabilities(self, image_shape: tuple[int, ...]) -> Callable[[Learner, np.ndarray], jax.Array]:
         """The function (learner, images [B, ...]) -> probabilities [B, C], compiled."""

@@ -2,9 +2,9 @@
 
 import dataclasses
 import math
+import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -13,9 +13,11 @@ from numpy.typing import ArrayLike
 
 from grjax import config as config_lib
 from grjax import experiment as experiment_lib
-from grjax.data import from_arrays
+from grjax.data import class_labels, from_arrays
 from grjax.errors import ConfigError, WorkdirError
 from grjax.experiment import Experiment
+from grjax.paths import as_path
+from grjax.plain_values import plain
 from grjax.progress import Display
 from grjax.steps import TrainState
 from grjax.train import train_and_evaluate
@@ -89,18 +91,19 @@ def train_on_arrays(
     images: ArrayLike,
     labels: ArrayLike,
     *layers: Mapping[str, Any],
-    class_names: Sequence[str] | None = None,
+    class_names: Sequence[str] | np.ndarray | Mapping[Any, Any] | None = None,
     held_out: np.ndarray | None = None,
     seed: int = 0,
-    workdir: Path,
+    workdir: str | os.PathLike[str],
 ) -> Trained:
     """Trains on the examples, without a word to the terminal.
 
     The workdir is that of any run, with the arrays in own.npz; `--mode=audit` takes it, too.
 
     Args:
-      images: uint8 or floating [N, height, width, C] or [N, height, width]; or features, numbers [N, D].
-      labels: integers [N] in [0, C), or the names of the classes.
+      images: numbers [N, height, width, C] or [N, height, width]; or features [N, D].
+      labels: integers [N] in [0, C), or the names of the classes; of these and of images see
+        `grjax.data.from_arrays`.
       *layers: keys of a config that differ from `recipe`, nested or dotted, each laid over those before it.
       class_names: in the order of the labels; see `grjax.data.from_arrays`.
       held_out: positions of examples not to train on, ascending; they are the run's test split, and the
@@ -112,23 +115,23 @@ def train_on_arrays(
       ConfigError: arrays or a config that cannot be trained on.
       WorkdirError: the folder holds a run already.
     """
-    given, labels = np.asarray(images), np.asarray(labels)
+    given, labels = np.asarray(images), class_labels.read(labels, "labels")
     if given.ndim not in (2, 3, 4) or given.dtype.kind not in "biuf":
         raise ConfigError(
             "images: must be numbers, [N, D], [N, height, width] or [N, height, width, C], "
             f"got {given.dtype} {list(given.shape)}"
         )
-    if given.dtype != np.uint8 or given.ndim == 2:
-        given = given.astype(np.float32)
+    layers, seed, workdir = plain(layers), plain(seed), as_path(workdir)
     # A run measures a test split; where no example is held out, the first stands in for it.
     tested = np.zeros(1, np.int64) if held_out is None else held_out
     trained = np.arange(len(given)) if held_out is None else np.setdiff1d(np.arange(len(given)), held_out)
     dataset = from_arrays(given, labels, test=(given[:1], labels[:1]), class_names=class_names)
+    features = given.ndim == 2
     epochs = [layer["train_epochs"] for layer in layers if "train_epochs" in layer]
     for value in epochs:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
             raise ConfigError(f"train_epochs: must be a positive number, got {value!r}")
-    own = recipe(len(trained), dataset.num_classes, *epochs[-1:], features=given.ndim == 2)
+    own = recipe(len(trained), dataset.num_classes, *epochs[-1:], features=features)
     path = workdir / layout.ARRAYS
     data = {"name": "npz", "dir": str(path)}
     run_config = config_lib.resolve(
@@ -150,6 +153,8 @@ def train_on_arrays(
         raise WorkdirError(f"workdir={workdir}: holds a run already; take another folder")
     workdir.mkdir(parents=True, exist_ok=True)
     numbers = dataset.splits["train"].labels
+    given = cast(np.ndarray, dataset.splits["train"].images)  # uint8 or float32, of any scale no more
+    given = given[:, 0, 0] if features else given
     arrays = {"images": given[trained], "labels": numbers[trained], "ids": trained}
     test = {"test_images": given[tested], "test_labels": numbers[tested], "test_ids": tested}
     write_npz(path, {**arrays, **test, "class_names": np.array(dataset.class_names)})

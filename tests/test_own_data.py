@@ -16,7 +16,7 @@ from PIL import Image
 import grjax.config
 from grjax import data, experiment
 from grjax.data import from_arrays
-from grjax.errors import ConfigError
+from grjax.errors import ConfigError, DataWarning
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (20, 8, 8, 3), np.uint8)
@@ -88,7 +88,7 @@ def test_grey_images_get_a_channel_and_names_become_numbers():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"images": IMAGES / 255}, "train images: must be uint8, of values 0..255, or float32 features, got"),
+        ({"images": IMAGES / 1j}, "train images: must be uint8, of values 0..255, or features of any"),
         ({"labels": LABELS[:-1]}, "train: 20 images, 19 labels, 19 ids; the numbers must be equal"),
         ({"ids": np.arange(19)}, "train: 20 images, 20 labels, 19 ids; the numbers must be equal"),
         ({"ids": np.zeros(20, int)}, "ids are not distinct"),
@@ -102,17 +102,17 @@ def test_grey_images_get_a_channel_and_names_become_numbers():
         ({"labels": ["a", "c"] * 10, "test": (IMAGES[:1], ["b"])}, "class 'b' of 'a'..'c' has no training"),
         ({"labels": LABELS / 1}, "train labels: must be integers or names of classes, got float64"),
         ({"labels": LABELS[:, None]}, "train labels: must be [N], got [20, 1]"),
-        ({"labels": LABELS - 1}, "has label -1; labels must be in [0, 2)"),
-        ({"labels": -LABELS - 1}, "labels must be in [0, 0)"),
-        ({"class_names": ["a", "b"]}, "has label 2; labels must be in [0, 2)"),
+        ({"labels": LABELS - 1}, "train labels: -1 is no class (rows 0, 3, 6, 9, 12, ... (7 of 20));"),
+        ({"labels": -LABELS - 1}, "train labels: -1 is no class (rows 0, 1, 2, 3, 4, ... (20 of 20));"),
+        ({"class_names": ["a", "b"]}, "train labels: must be in [0, 2) for 2 classes, got 2 in row 2"),
         ({"labels": ["a"] * 20, "class_names": ["b"]}, "train labels: 'a' is none of the classes ['b']"),
         ({"images": IMAGES[:0], "labels": LABELS[:0]}, "has no examples"),
         ({"test": (IMAGES, LABELS[1:])}, "test: 20 images, 19 labels, 19 ids; the numbers must be equal"),
         ({"test_fraction": 0.0}, "data.test_fraction: must be in (0, 1), got 0.0"),
         ({"test_fraction": 0.99}, "data.test_fraction: 0.99 leaves no training example of class 0"),
         ({"test_seed": -1}, "data.test_seed: must be in [0, 2**64), got -1"),
-        ({"images": IMAGES[0, 0, 0]}, "train: 3 images, 20 labels"),
-        ({"images": IMAGES.reshape(20, -1)}, "images must be uint8 or float32 [N, height, width, channels]"),
+        ({"images": IMAGES[0, 0, 0]}, "train images: must be [N, D], [N, height, width] or"),
+        ({"images": IMAGES.reshape(20, 2, 2, 4, 12)}, "train images: must be [N, D], [N, height, width] or"),
     ],
 )  # fmt: skip
 def test_bad_arrays_are_refused(arguments, message):
@@ -161,7 +161,10 @@ def test_a_folder_for_each_class(tmp_path):
     for number, (image, label) in enumerate(zip(IMAGES, LABELS, strict=True)):
         save(tmp_path / "cba"[label] / ("deep" if number % 2 else ".") / f"{number:02d}.png", image)
     (tmp_path / "a" / "notes.txt").write_text("no image")
-    dataset = data.load("folder", dir=str(tmp_path), image_size=8)
+    with pytest.warns(
+        DataWarning, match=r"1 files are no images that can be read, and are left out: 1 \.txt"
+    ):
+        dataset = data.load("folder", dir=str(tmp_path), image_size=8)
     assert dataset.class_names == ("a", "b", "c")
     assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 17, "test": 3}
     ids = np.concatenate([split.ids for split in dataset.splits.values()])
@@ -217,10 +220,18 @@ def test_csv_with_numbers_for_classes_and_no_split(tmp_path):
 @pytest.mark.parametrize(
     ("header", "row", "message"),
     [
-        ("image,class", "pictures/1.png,a", "must have rows with columns 'image' and 'label'"),
+        (
+            "image,class",
+            "pictures/1.png,a",
+            "columns 'image' and 'label' in its header, found 'image', 'class'",
+        ),
         ("image,label", "pictures/99.png,a", "1 of the 1 images that list.csv lists are not in .*99.png"),
-        ("image,label", "pictures/1.png", "row 0: must have 2 values"),
-        ("image,label,split", "pictures/1.png,a,dev", "split must be 'train' or 'test', got 'dev'"),
+        ("image,label", "pictures/1.png", "line 2 must have 2 values as the header has, got 1"),
+        (
+            "image,label,split",
+            "pictures/1.png,a,dev",
+            "line 2: split must be 'train', .* or 'test', got 'dev'",
+        ),
         ("image,label,id", "pictures/1.png,a,one", "id must be a whole number: .*'one'"),
         ("image,label,id", "pictures/1.png,a,-1", r"train ids: must be in \[0, 2\*\*31\), got -1"),
     ],

@@ -1,6 +1,8 @@
 """A label audit of arrays in memory, in one call."""
 
+import os
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,11 @@ from numpy.typing import ArrayLike
 from grjax import dynamics
 from grjax.analysis import cross_validation, suspects
 from grjax.analysis.suspects import Audit
+from grjax.data import class_labels
+from grjax.errors import DataWarning
 from grjax.fit import train_on_arrays
+from grjax.paths import as_path
+from grjax.plain_values import plain
 from grjax.workdir import predictions
 
 
@@ -20,10 +26,10 @@ def audit(
     labels: ArrayLike,
     config: Mapping[str, Any] | None = None,
     *,
-    class_names: Sequence[str] | None = None,
+    class_names: Sequence[str] | np.ndarray | Mapping[Any, Any] | None = None,
     folds: int | None = None,
     seed: int = 0,
-    workdir: Path | None = None,
+    workdir: str | os.PathLike[str] | None = None,
 ) -> Audit:
     """Trains on labels that may be wrong, and says which probably are.
 
@@ -46,6 +52,9 @@ def audit(
     Raises:
       ConfigError: arrays or a config that cannot be trained on.
 
+    Warns:
+      DataWarning: more than half of the labels are suspected; see `Audit.doubt`.
+
     Example:
       >>> from sklearn.datasets import load_wine
       >>> from grjax import analysis
@@ -55,15 +64,16 @@ def audit(
       >>> bool(audit.suspected[:9].mean() > 0.7), bool(audit.suspected[9:].mean() < 0.1)
       (True, True)
     """
+    given, folds, seed = class_labels.read(labels, "labels"), plain(folds), plain(seed)
     with tempfile.TemporaryDirectory(prefix="grjax_audit_") as temporary:
-        folder = Path(temporary) / "run" if workdir is None else workdir
-        parts = [] if folds is None else cross_validation.held_out_parts(np.ravel(labels), folds, seed)
+        folder = Path(temporary) / "run" if workdir is None else as_path(workdir)
+        parts = [] if folds is None else cross_validation.held_out_parts(given, folds, seed)
         histories, found = [], []
         for number in range(folds or 1):
             part, run = (parts[number], folder / f"fold{number}") if parts else (None, folder)
             trained = train_on_arrays(
                 images,
-                labels,
+                given,
                 config or {},
                 class_names=class_names,
                 held_out=part,
@@ -74,6 +84,11 @@ def audit(
             found.append(dynamics.summary(trained.state.dynamics, trained.experiment.noise.ids))
         names = trained.experiment.dataset.class_names
         if not parts:
-            return suspects.find(histories[0], names, found[0])
-        history = cross_validation.combine(histories, parts, len(names))
-        return suspects.find(history, names, cross_validation.combine_dynamics(found, len(history.ids)))
+            audited = suspects.find(histories[0], names, found[0])
+        else:
+            history = cross_validation.combine(histories, parts, len(names))
+            dynamics_of_all = cross_validation.combine_dynamics(found, len(history.ids))
+            audited = suspects.find(history, names, dynamics_of_all)
+    if audited.doubt is not None:
+        warnings.warn(audited.doubt, DataWarning, stacklevel=2)
+    return audited

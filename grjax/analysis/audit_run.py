@@ -91,8 +91,8 @@ def _print(audit: Audit, result: Mapping[str, Any]) -> None:
     for key, value in (result["against_truth"] or {}).items():
         table.add_row(f"{key.replace('_', ' ')}, known", "–" if value is None else f"{value:.4f}")
     console.print(table)
-    if audit.noise_rate > 0.5:
-        console.print("More than half is suspected: the network has rather not learned its task")
+    if audit.doubt is not None:
+        console.print(audit.doubt, markup=False)
     names = audit.class_names
     if len(names) <= _MANY_CLASSES:
         matrix = Table("", *names, title="estimated P(given label | right label), right ones in rows")

@@ -76,6 +76,16 @@ class Audit:
         return float(self.suspected.mean())
 
     @property
+    def doubt(self) -> str | None:
+        """Why the audit itself is to be doubted; None where nothing speaks against it."""
+        if self.noise_rate <= 0.5:
+            return None
+        return (
+            f"audit: {self.noise_rate:.0%} of the labels are suspected, more than half: the network has "
+            "rather not learned its task; look at its accuracy, train longer or take another model or loss"
+        )
+
+    @property
     def transition_matrix(self) -> np.ndarray:
         """Estimate of T[i, j] = P(given label j | true label i), the corrected labels taken for true: [C, C].
 

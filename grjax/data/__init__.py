@@ -4,6 +4,7 @@ Adding one: write it in a file of its own, and name it in one of the tables belo
 features 'id', 'image' and 'label', or a function that reads a folder in the layout of the data set's authors.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from grjax.data.dataset import Dataset, Split
 from grjax.data.digits import Digits
 from grjax.data.food101n import food101n
 from grjax.data.image_files import ImageFiles
+from grjax.data.image_folders import from_folder
 from grjax.data.imdb import Imdb, ImdbSkipGram
 from grjax.data.mnist_family import FashionMnist, Kmnist, Mnist
 from grjax.data.own import from_arrays
@@ -26,6 +28,7 @@ from grjax.data.svhn import Svhn
 from grjax.data.tfds_source import read
 from grjax.data.webvision import mini_webvision
 from grjax.errors import ConfigError
+from grjax.plain_values import plain
 from grjax.registry import lookup
 
 __all__ = ["Dataset", "ImageFiles", "Split", "from_arrays", "hold_out", "load", "names"]
@@ -54,7 +57,7 @@ _FOLDERS: dict[str, Callable[[Path, int], Dataset]] = {
 # Data of the user: (path, image_size, test_fraction, test_seed) -> Dataset.
 _OWN: dict[str, Callable[[Path, int, float, int], Dataset]] = {
     "csv": own.from_csv,
-    "folder": own.from_folder,
+    "folder": from_folder,
     "npz": own.from_npz,
 }
 
@@ -67,7 +70,7 @@ def names() -> list[str]:
 def load(
     name: str,
     *,
-    dir: str | None = None,
+    dir: str | os.PathLike[str] | None = None,
     image_size: int = 224,
     test_fraction: float = 0.2,
     test_seed: int = 0,
@@ -97,10 +100,9 @@ def load(
     Raises:
       ConfigError: unknown name, an unusable `dir`, or a fraction or seed out of range.
     """
-    dataset = _load(name, dir, image_size, test_fraction, test_seed)
-    if validation_fraction == 0:
-        return dataset
-    return hold_out(dataset, validation_fraction, validation_seed)
+    dataset = _load(name, *map(plain, (dir, image_size, test_fraction, test_seed)))
+    fraction, seed = plain(validation_fraction), plain(validation_seed)
+    return dataset if fraction == 0 else hold_out(dataset, fraction, seed)
 
 
 def _load(name: str, dir: str | None, image_size: int, test_fraction: float, test_seed: int) -> Dataset:

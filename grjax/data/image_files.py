@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from grjax.data.pixels import to_rgb
 from grjax.errors import ConfigError
 
 # Of the shorter side: 224 of 256, the centre crop with which the field evaluates.
@@ -19,7 +20,7 @@ _AREA, _RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
 class ImageFiles:
     """Image files, indexed like a uint8 array [N, size, size, 3].
 
-    `images[positions]` decodes, in RGB, and brings to size what has another, see `fit`.
+    `images[positions]` decodes, in RGB (`grjax.data.pixels`), and brings to size what has another, see `fit`.
     `images.encoded(position)` is a file's content, for random crops in a worker. It pickles to paths, not to
     pixels.
 
@@ -112,7 +113,7 @@ class ImageFiles:
     def _open(self, position: int) -> Image.Image:
         try:
             with Image.open(io.BytesIO(self.encoded(position))) as opened:
-                return opened.convert("RGB")
+                return to_rgb(opened)
         except ConfigError:
             raise
         except Exception as error:  # Pillow raises half a dozen kinds

@@ -1,20 +1,20 @@
-"""Data of your own: arrays, an .npz file, a folder for each class, or a CSV file beside images."""
+"""Data of your own: arrays, an .npz file, or a CSV file beside images; folders are in `image_folders`."""
 
-import csv
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from PIL import Image
 
+from grjax import text_table
+from grjax.data import class_labels, features
 from grjax.data.dataset import Dataset, Images, Split
 from grjax.data.image_files import ImageFiles
 from grjax.data.image_lists import check_files
 from grjax.data.splits import split_off_test
 from grjax.errors import ConfigError
+from grjax.plain_values import plain
 from grjax.workdir.files import read_npz
 
 
@@ -23,9 +23,11 @@ def from_arrays(
     labels: ArrayLike,
     *,
     test: tuple[ArrayLike | ImageFiles, ArrayLike] | None = None,
+    validation: tuple[ArrayLike | ImageFiles, ArrayLike] | None = None,
     ids: ArrayLike | None = None,
     test_ids: ArrayLike | None = None,
-    class_names: Sequence[str] | None = None,
+    validation_ids: ArrayLike | None = None,
+    class_names: Sequence[str] | np.ndarray | Mapping[Any, Any] | None = None,
     name: str = "own",
     test_fraction: float = 0.2,
     test_seed: int = 0,
@@ -33,17 +35,22 @@ def from_arrays(
     """A data set from arrays in memory.
 
     Args:
-      images: uint8 [N, height, width, channels] or [N, height, width]; or finite float32 of these shapes, or
-        [N, D]: features of any scale, which become images of one pixel with D channels.
-      labels: integers [N] in [0, C), or the names of the classes. Without `class_names`, each class must
-        have a training example: noise would give labels to a class that is not there.
+      images: uint8 [N, height, width, channels] or [N, height, width]; or finite numbers of these shapes, or
+        [N, D]: features of any scale, which become images of one pixel with D channels. Those become
+        float32; a channel that this type cannot resolve is centred and scaled before, see
+        `grjax.data.features`.
+      labels: integers [N] in [0, C), or the names of the classes, see `grjax.data.class_labels.read`.
+        Without `class_names`, each class must have a training example: noise would give labels to a class
+        that is not there.
       test: images and labels of the test split; None: a stratified part of the examples, which keep their
         ids.
+      validation: images and labels of a validation split, where there is one.
       ids: of the examples, distinct integers [N] in [0, 2**31); None: 0..N-1. The examples of a split are
         sorted by them, and noise is drawn for an id: it stays with an example however the data come.
       test_ids: of the examples of `test`.
-      class_names: in the order of the labels, of classes without a training example, too; None: '0', '1',
-        ..., or the names found, sorted.
+      validation_ids: of those of `validation`.
+      class_names: in the order of the labels, of classes without a training example, too, or a mapping
+        of numbers to names or names to numbers; None: '0', '1', ..., or the names found, sorted.
       name: of the data set.
       test_fraction: of each class, where `test` is None.
       test_seed: of that choice.
@@ -58,14 +65,21 @@ def from_arrays(
       >>> dataset.class_names, len(dataset.splits['train']), len(dataset.splits['test'])
       (('cat', 'dog'), 8, 2)
     """
-    labels = np.asarray(labels)
-    names = class_names or _class_names(labels, labels if test is None else np.append(labels, test[1]))
-    train = _split("train", images, labels, ids, names)
+    given = {"train": (images, labels, ids)}
+    for split, pair, own in (("validation", validation, validation_ids), ("test", test, test_ids)):
+        if pair is not None:
+            given[split] = (*pair, own)
+    read = {split: class_labels.read(each[1], f"{split} labels") for split, each in given.items()}
+    names = _class_names(read) if class_names is None else class_labels.class_names(class_names)
+    pictures = {split: _images(each[0], split) for split, each in given.items()}
+    scaling = features.scaling(pictures["train"]) if isinstance(pictures["train"], np.ndarray) else None
+    splits = {
+        split: _split(split, pictures[split], read[split], each[2], names, scaling)
+        for split, each in given.items()
+    }
     if test is None:
-        splits = split_off_test(train, test_fraction, test_seed)
-    else:
-        splits = {"train": train, "test": _split("test", test[0], test[1], test_ids, names)}
-    return Dataset(name, tuple(map(str, names)), splits)
+        splits |= split_off_test(splits["train"], plain(test_fraction), plain(test_seed), names)
+    return Dataset(name, tuple(names), splits)
 
 
 def from_npz(path: Path, image_size: int, test_fraction: float, test_seed: int) -> Dataset:
@@ -88,81 +102,115 @@ def from_npz(path: Path, image_size: int, test_fraction: float, test_seed: int) 
         test=(arrays["test_images"], arrays["test_labels"]) if "test_images" in arrays else None,
         ids=arrays.get("ids"),
         test_ids=arrays.get("test_ids"),
-        class_names=arrays["class_names"].tolist() if "class_names" in arrays else None,
-        name=path.stem,
-        test_fraction=test_fraction,
-        test_seed=test_seed,
-    )
-
-
-def from_folder(path: Path, image_size: int, test_fraction: float, test_seed: int) -> Dataset:
-    """A folder of images for each class, below `path` or below its 'train' and 'test'.
-
-    Classes are sorted by name, and so are the files of a split: an example's id is its place there.
-    """
-    given = (path / "train").is_dir() and (path / "test").is_dir()
-    roots = [path / "train", path / "test"] if given else [path]
-    trees = [_tree(root) for root in roots]
-    files = [ImageFiles(root, list(tree), image_size) for root, tree in zip(roots, trees, strict=True)]
-    labels = [list(tree.values()) for tree in trees]
-    return from_arrays(
-        files[0],
-        labels[0],
-        test=(files[1], labels[1]) if given else None,
-        name=path.resolve().name,
+        class_names=arrays.get("class_names"),
+        name=class_labels.readable(path.stem),
         test_fraction=test_fraction,
         test_seed=test_seed,
     )
 
 
 def from_csv(path: Path, image_size: int, test_fraction: float, test_seed: int) -> Dataset:
-    """A CSV file with columns 'image' and 'label', and optionally 'split' ('train' or 'test') and 'id'.
+    """A CSV file with columns 'image' and 'label', and optionally 'split' and 'id'; see `text_table.read`.
 
     Paths of images are relative to the file. Labels that are all whole numbers are the classes' numbers,
-    others their names. Without ids, an example's id is the number of its row, from 0.
+    others their names. A split is 'train', 'validation' or 'test', see `split_named`. Without ids, an
+    example's id is the number of its row, from 0.
     """
+    where = f"data.dir: {path}"
+    table = text_table.read(path, where)
+    text_table.require(table, ("image", "label"), where)
+    if not len(table):
+        raise ConfigError(f"{where}: must have rows below its header, has none")
+    rows, columns = range(len(table)), table.columns
+    splits = [split_named(name) for name in columns.get("split", ["train"] * len(table))]
+    unknown = next((row for row in rows if splits[row] is None), None)
+    if unknown is not None:
+        raise ConfigError(
+            f"{where}, line {table.lines[unknown]}: split must be 'train', 'validation' or 'test', "
+            f"got {columns['split'][unknown]!r}"
+        )
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"data.dir: {path} cannot be read as CSV: {error}") from error
-    columns = set(rows[0]) if rows else set()
-    if not {"image", "label"} <= columns:
-        raise ConfigError(f"data.dir: {path} must have rows with columns 'image' and 'label'")
-    incomplete = [number for number, row in enumerate(rows) if None in row.values() or None in row]
-    if incomplete:
-        raise ConfigError(f"data.dir: {path}, row {incomplete[0]}: must have {len(columns)} values")
-    splits = np.array([row.get("split", "train") for row in rows])
-    unknown = sorted(set(splits.tolist()) - {"train", "test"})
-    if unknown:
-        raise ConfigError(f"data.dir: {path}: split must be 'train' or 'test', got {unknown[0]!r}")
-    names, labels = [row["image"] for row in rows], np.array([row["label"] for row in rows])
-    try:
-        ids = np.array([int(row.get("id", number)) for number, row in enumerate(rows)])
+        ids = np.array([int(each) for each in columns.get("id", rows)])
     except ValueError as error:
-        raise ConfigError(f"data.dir: {path}: id must be a whole number: {error}") from error
-    check_files(path.parent, names, path.name)
-    if all(label.isdecimal() for label in labels.tolist()):
-        labels = labels.astype(np.int64)
-    images, train, test = ImageFiles(path.parent, names, image_size), splits == "train", splits == "test"
-    return from_arrays(
-        images.take(np.flatnonzero(train)),
-        labels[train],
-        test=(images.take(np.flatnonzero(test)), labels[test]) if test.any() else None,
-        ids=ids[train],
-        test_ids=ids[test],
-        name=path.stem,
+        raise ConfigError(f"{where}: id must be a whole number: {error}") from error
+    labels = _of_text(columns["label"], table.lines, where)
+    check_files(path.parent, columns["image"], path.name)
+    images = ImageFiles(path.parent, columns["image"], image_size)
+    positions = {str(name): np.flatnonzero(np.array(splits) == name) for name in set(splits)}
+    return of_splits(
+        {name: (images.take(at), labels[at], ids[at]) for name, at in positions.items()},
+        f"{where}: split",
+        name=class_labels.readable(path.stem),
         test_fraction=test_fraction,
         test_seed=test_seed,
     )
 
 
-def _class_names(train: np.ndarray, labels: np.ndarray) -> list[str]:
-    """The classes of `labels`, of which those of the training examples are the first."""
-    classes: Sequence[Any] = sorted(set(labels.ravel().tolist()))
-    if np.issubdtype(labels.dtype, np.integer):
-        classes = range(int(labels.max(initial=-1)) + 1)
-    found = set(labels.ravel()[: train.size].tolist())
+def of_splits(
+    splits: Mapping[str, tuple[ArrayLike | ImageFiles, ArrayLike, ArrayLike | None]],
+    where: str,
+    **options: Any,
+) -> Dataset:
+    """A data set from images, labels and ids of its splits; a validation split without a test is the test.
+
+    Args:
+      splits: by name, of 'train', 'validation', 'test'.
+      where: to begin an error.
+      **options: of `from_arrays`.
+
+    Raises:
+      ConfigError: no training split; or see `from_arrays`.
+    """
+    if "train" not in splits:
+        raise ConfigError(f"{where}: there must be training examples, there are only {', '.join(splits)}")
+    splits = dict(splits)
+    if "test" not in splits and "validation" in splits:
+        splits["test"] = splits.pop("validation")
+    images, labels, ids = splits["train"]
+    for name in ("validation", "test"):
+        if name in splits:
+            options |= {name: splits[name][:2], f"{name}_ids": splits[name][2]}
+    return from_arrays(images, labels, ids=ids, **options)
+
+
+_SPLIT_NAMES = {
+    "train": "train", "training": "train",
+    "val": "validation", "valid": "validation", "validation": "validation",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+
+
+def split_named(name: str) -> str | None:
+    """The split, train, validation or test, that people call so, in any case; None: it is none."""
+    return _SPLIT_NAMES.get(name.strip().lower())
+
+
+def _of_text(labels: Sequence[str], lines: Sequence[int], where: str) -> np.ndarray:
+    """Labels of a CSV file: whole numbers if all are, else names."""
+    missing = [line for line, label in zip(lines, labels, strict=True) if not label]
+    if missing:
+        shown = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
+        raise ConfigError(
+            f"{where}: label must not be blank, it is in line{'s' * (len(missing) > 1)} {shown} "
+            f"({len(missing)} of {len(labels)})"
+        )
+    numbers = all(label.removeprefix("-").isdecimal() for label in labels)
+    return np.array([int(label) for label in labels]) if numbers else np.array(labels)
+
+
+def _class_names(labels: Mapping[str, np.ndarray]) -> list[str]:
+    """The classes of the labels of all splits; each must be one of the training examples'."""
+    kinds = {split: "names" if each.dtype.kind == "U" else "numbers" for split, each in labels.items()}
+    if len(set(kinds.values())) > 1:
+        said = ", ".join(f"{split} has {kind}" for split, kind in kinds.items())
+        raise ConfigError(f"labels: must be numbers in all splits or names in all, {said}")
+    for split, each in labels.items():
+        class_labels.check_numbers(each, f"{split} labels")
+    every = np.concatenate(list(labels.values()))
+    classes: Sequence[Any] = sorted(set(every.tolist()))
+    if every.dtype.kind == "i":
+        classes = range(int(every.max(initial=-1)) + 1)
+    found = set(labels["train"].tolist())
     without = next((each for each in classes if each not in found), None)
     if without is not None:
         raise ConfigError(
@@ -172,58 +220,69 @@ def _class_names(train: np.ndarray, labels: np.ndarray) -> list[str]:
     return [str(each) for each in classes]
 
 
+def _images(images: ArrayLike | ImageFiles, split: str) -> Images:
+    """Images [N, height, width, channels], uint8 or of any other numbers, or files."""
+    if isinstance(images, ImageFiles):
+        return images
+    array = np.asarray(images)
+    if array.dtype.kind not in "biuf":
+        raise ConfigError(
+            f"{split} images: must be uint8, of values 0..255, or features of any scale, got {array.dtype}"
+        )
+    if array.ndim == 2:  # a table, of uint8 too
+        array = array[:, None, None].astype(np.float32 if array.dtype.itemsize == 1 else array.dtype)
+    elif array.ndim == 3:
+        array = array[..., None]
+    if array.ndim != 4:
+        raise ConfigError(
+            f"{split} images: must be [N, D], [N, height, width] or [N, height, width, channels], "
+            f"got {array.dtype} {list(array.shape)}"
+        )
+    _, height, width, channels = array.shape
+    channels_first = height in (3, 4) or (height == 1 and width == channels)
+    if channels_first and min(width, channels) > 4:
+        raise ConfigError(
+            f"{split} images: channels come last, [N, height, width, channels]; {list(array.shape)} looks "
+            "like channels first, give images.transpose(0, 2, 3, 1)"
+        )
+    return array
+
+
 def _split(
     split: str,
-    images: ArrayLike | ImageFiles,
-    labels: ArrayLike,
+    images: Images,
+    labels: np.ndarray,
     ids: ArrayLike | None,
     class_names: Sequence[str],
+    scaling: features.Scaling | None,
 ) -> Split:
     """Arrays as `Dataset` wants them; it checks the rest."""
-    labels = np.asarray(labels)
-    if labels.ndim != 1:
-        raise ConfigError(f"{split} labels: must be [N], got {list(labels.shape)}")
-    if labels.dtype.kind in "US":
+    if labels.dtype.kind == "U":
         positions = {name: position for position, name in enumerate(class_names)}
         unknown = sorted(set(labels.tolist()) - positions.keys())
         if unknown:
             raise ConfigError(f"{split} labels: {unknown[0]!r} is none of the classes {list(class_names)}")
-        labels = np.array([positions[name] for name in labels.tolist()])
-    elif labels.dtype.kind not in "iu":
-        raise ConfigError(f"{split} labels: must be integers or names of classes, got {labels.dtype}")
-    chosen: Images = images if isinstance(images, ImageFiles) else np.asarray(images)
-    if isinstance(chosen, np.ndarray) and chosen.ndim == 3:
-        chosen = chosen[..., None]
-    elif isinstance(chosen, np.ndarray) and chosen.ndim == 2 and chosen.dtype == np.float32:
-        chosen = chosen[:, None, None]
+        labels = np.array([positions[name] for name in labels.tolist()], np.int64)
+    class_labels.check_numbers(labels, f"{split} labels")
+    if (beyond := labels >= len(class_names)).any():
+        raise ConfigError(
+            f"{split} labels: must be in [0, {len(class_names)}) for {len(class_names)} classes, "
+            f"got {labels[beyond][0]} in row {np.flatnonzero(beyond)[0]}"
+        )
     ids = np.arange(len(labels)) if ids is None else np.asarray(ids)
     if ids.ndim != 1 or ids.dtype.kind not in "iu":
         raise ConfigError(f"{split} ids: must be integers [N], got {ids.dtype} {list(ids.shape)}")
     unusable = ids[(ids < 0) | (ids >= 2**31)]  # of others no noise can be drawn
     if unusable.size:
         raise ConfigError(f"{split} ids: must be in [0, 2**31), got {unusable[0]}")
-    if not len(chosen) == len(labels) == len(ids):
+    if not len(images) == len(labels) == len(ids):
         raise ConfigError(
-            f"{split}: {len(chosen)} images, {len(labels)} labels, {len(ids)} ids; the numbers must be equal"
+            f"{split}: {len(images)} images, {len(labels)} labels, {len(ids)} ids; the numbers must be equal"
         )
-    if chosen.dtype not in (np.uint8, np.float32):
-        raise ConfigError(
-            f"{split} images: must be uint8, of values 0..255, or float32 features, got {chosen.dtype}"
-        )
-    given = Split(chosen, labels.astype(np.int32), ids.astype(np.int64))
+    ids = ids.astype(np.int64)
+    if isinstance(images, np.ndarray) and images.dtype != np.uint8:
+        if scaling is None or len(scaling.scale) != images.shape[-1]:
+            scaling = features.scaling(images)  # of other images than those of training, which is refused
+        images = scaling(images)
+    given = Split(images, labels.astype(np.int32), ids)
     return given if (np.diff(ids) > 0).all() else given.take(np.argsort(ids, kind="stable"))
-
-
-def _tree(root: Path) -> dict[str, str]:
-    """The classes of the images below the folders of `root`, by their paths relative to it, sorted."""
-    if not root.is_dir():
-        raise ConfigError(f"data.dir: {root} must be a folder that holds a folder of images for each class")
-    endings = tuple(Image.registered_extensions())
-    found: dict[str, str] = {}
-    for folder in (entry for entry in root.iterdir() if entry.is_dir()):
-        for below, _, files in os.walk(folder):
-            at = os.path.relpath(below, root)
-            found |= {os.path.join(at, file): folder.name for file in files if file.lower().endswith(endings)}
-    if not found:
-        raise ConfigError(f"data.dir: {root} must hold a folder of images for each class, it holds none")
-    return dict(sorted(found.items()))

@@ -55,11 +55,12 @@ def from_prepared(
     }
     if "train" not in splits:
         raise ConfigError(f"data.name: {name!r} must have a split 'train', has {list(builder.info.splits)}")
+    names = tuple(features["label"].names)
     if "test" not in splits and "validation" in splits:
         splits["test"] = splits.pop("validation")
     elif "test" not in splits:
-        splits = split_off_test(splits["train"], test_fraction, test_seed)
-    return Dataset(name, tuple(features["label"].names), splits)
+        splits = split_off_test(splits["train"], test_fraction, test_seed, names)
+    return Dataset(name, names, splits)
 
 
 def _read(builder: Any, split: str, image_size: int) -> Split:

@@ -42,6 +42,7 @@ from grjax.noise.symmetric import (
     symmetric_including_true,
     uniform_mix,
 )
+from grjax.plain_values import plain
 from grjax.registry import check_options, lookup
 
 __all__ = [
@@ -153,6 +154,7 @@ def create(name: str, *, seed: int = 0, **options: Any) -> Callable[..., NoisyLa
       >>> round(noisy.realised_rate, 2)
       0.4
     """
+    seed, options = plain(seed), plain(options)
     model = _bind("noise", name, {**options, "seed": seed})
     if not 0 <= seed < 2**64:
         raise ConfigError(f"noise.seed: must be in [0, 2**64), got {seed}")

@@ -1,10 +1,11 @@
 """Labels that come from outside, keyed by example id."""
 
-import csv
 import os
+from pathlib import Path
 
 import numpy as np
 
+from grjax import text_table
 from grjax.errors import ConfigError
 
 
@@ -101,7 +102,7 @@ def _check_ids(theirs: np.ndarray, ids: np.ndarray, all_ids: np.ndarray, where: 
 
 def _read(path: str, where: str) -> dict[str, np.ndarray]:
     """The columns 'ids', 'labels' and 'clean labels' of a file, as it has them."""
-    ending = os.path.splitext(path)[1]
+    ending = os.path.splitext(path)[1].lower()
     path = os.path.expanduser(path)
     try:
         if ending == ".csv":
@@ -122,13 +123,10 @@ def _read(path: str, where: str) -> dict[str, np.ndarray]:
 
 
 def _read_csv(path: str, where: str) -> dict[str, np.ndarray]:
-    with open(path, newline="", encoding="utf-8") as file:
-        header, *rows = list(csv.reader(file, skipinitialspace=True)) or [["nothing"]]
-    for number, row in enumerate(rows, start=2):
-        if len(row) != len(header):
-            raise ConfigError(f"{where}: line {number} has {len(row)} fields, the header has {len(header)}")
-    columns = np.array(rows, str).reshape(-1, len(header)).T
-    return _named(dict(zip(header, columns, strict=True)), ("id", "label"), where)
+    table = text_table.read(Path(path), f"{where}: cannot be read as labels")
+    return _named(
+        {name: np.array(values, str) for name, values in table.columns.items()}, ("id", "label"), where
+    )
 
 
 def _named(columns: dict[str, np.ndarray], names: tuple[str, str], where: str) -> dict[str, np.ndarray]:
