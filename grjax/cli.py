@@ -53,14 +53,14 @@ def main() -> None:
         arguments = _with_mode(arguments)
     from absl import app
 
-    loaded: list[ConfigFile] = []
-
     def parse(argv: list[str]) -> list[str]:
-        # A config that cannot be loaded is an error in one line, whatever it raises.
         with exit_in_one_line(debug, kinds=(Exception,)):
-            return _parse(argv, loaded)
+            return app.parse_flags_with_usage(argv)
 
-    app.run(lambda rest: _main(rest, loaded[0], start), argv=[program, *arguments], flags_parser=parse)
+    # A config that cannot be loaded is an error in one line, whatever it raises.
+    with exit_in_one_line(debug, kinds=(Exception,)):
+        file, arguments = _define_flags(arguments)
+    app.run(lambda rest: _main(rest, file, start), argv=[program, *arguments], flags_parser=parse)
 
 
 def _with_mode(arguments: list[str]) -> list[str]:
@@ -72,14 +72,19 @@ def _with_mode(arguments: list[str]) -> list[str]:
         from grjax.registry import closest
 
         raise ConfigError(f"{word}: unknown command; {closest(word, [*MODES, 'figure'])}")
-    if any(argument.lstrip("-").partition("=")[0] == "mode" for argument in rest if argument[0] == "-"):
+    if any(argument.lstrip("-").partition("=")[0] == "mode" for argument in rest if argument.startswith("-")):
         raise ConfigError(f"--mode: is said by the word {word} already")
     return [f"--mode={word}", *rest]
 
 
-def _define_flags() -> None:
-    """All but --config, which is defined by what its file holds."""
+def _define_flags(arguments: list[str]) -> tuple["ConfigFile", list[str]]:
+    """Defines the flags, --config by what its file holds.
+
+    Returns:
+      The file of --config, and the other arguments.
+    """
     from absl import flags
+    from ml_collections import config_flags
 
     flags.DEFINE_string(
         "workdir", "runs/digits", "Folder of the run; a run found there goes on. report: RUN,RUN,…"
@@ -98,33 +103,24 @@ def _define_flags() -> None:
         "~/.cache/grjax",
         "Where compiled programs are kept for the next start; '' is nowhere.",
     )
-
-
-def _parse(argv: list[str], loaded: list["ConfigFile"]) -> list[str]:
-    """The parser of absl's flags; puts the file of --config, executed once, into `loaded`."""
-    from absl import app, flags
-    from ml_collections import config_flags
-
-    _define_flags()
-    argv = [argv[0], *flags.FLAGS.read_flags_from_files(argv[1:], force_gnu=True)]
-    if {"-h", "-help", "--help", "--helpshort"}.intersection(argv):
+    arguments = flags.FLAGS.read_flags_from_files(arguments, force_gnu=True)
+    if {"-h", "-help", "--help", "--helpshort"}.intersection(arguments):
         flags.DEFINE_string("config", DEFAULT_CONFIG, CONFIG_HELP)
         print(f"{__doc__}\n{flags.FLAGS.module_help(__name__)}")
         sys.exit()
     from grjax.config import files
 
-    given, arguments = files.take_from(argv[1:], DEFAULT_CONFIG)
-    argv = [argv[0], *arguments]
-    loaded.append(files.ConfigFile(given))
+    given, arguments = files.take_from(arguments, DEFAULT_CONFIG)
+    file = files.ConfigFile(given)
     config_flags.DEFINE_config_dict(
         "config",
-        copy.deepcopy(loaded[0].config),  # it is overridden in place
+        copy.deepcopy(file.config),  # it is overridden in place
         CONFIG_HELP,
         lock_config=False,
         accept_new_attributes=True,
-        sys_argv=argv,
+        sys_argv=arguments,
     )
-    return app.parse_flags_with_usage(argv)
+    return file, arguments
 
 
 def _main(argv: list[str], file: "ConfigFile", start: float) -> None:

@@ -118,7 +118,7 @@ def test_every_schedule_starts_at_its_height(name):
         (
             "cosine",
             {"finall": 0.1},
-            r"schedule\.finall: .* did you mean 'final'\? Known: final, hold_steps, warmup_steps",
+            r"schedule\.finall: .* did you mean 'final'\? Known: final, hold_steps, period_steps, warmup_steps",
         ),
         ("cosine", {"final": "0"}, r"schedule\.final: 'cosine' takes a number, got '0'"),
         ("constant", {"final": 0.1}, r"schedule\.final: 'constant' has no such option"),
