@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from grjax.analysis.emphasis import COLOURS
+from grjax.analysis.weights import COLOURS
 from grjax.errors import ConfigError, WorkdirError, exit_in_one_line, require
 from grjax.sweep import results
 from grjax.sweep.statistics import Spread, spread

@@ -1,8 +1,8 @@
 """The weight w(p) of losses in one picture, as it is and as a density. Needs matplotlib, the extra `figures`.
 
-  python -m grjax.analysis.emphasis                  those of the GR paper: runs/emphasis.png and .svg
-  python -m grjax.analysis.emphasis --losses gce:q=0.7 gradient_rescaling:lam=0.5,beta=8 --output runs/two
-  python -m grjax.analysis.emphasis --docs docs      all pictures of the documentation
+  python -m grjax.analysis.weights                  those of the GR paper: runs/emphasis.png and .svg
+  python -m grjax.analysis.weights --losses gce:q=0.7 gradient_rescaling:lam=0.5,beta=8 --output runs/two
+  python -m grjax.analysis.weights --docs docs      all pictures of the documentation
 
 A loss is written `name` or `name:option=value,option=value`. One that depends on more than p is drawn for ten
 classes of which the nine others are equally likely, see `EqualOthers`.
@@ -50,7 +50,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
         "gradient_rescaling:lam=1,beta=2", "imae:beta=16", "combined:a=0.5,b=1,lam=1,beta=4",
     ),
     "agreement": ("cross_entropy", "mae", "mse", "focal:gamma=0.5", "focal:gamma=0.5,detached=True"),
-    "generalized": ("gce", "truncated_gce", "taylor_ce", "phuber_ce", "phuber_gce"),
+    "generalized": ("gce", "truncated_gce", "taylor_ce", "phuber_ce", "phuber_gce", "poly_1"),
     "symmetric": ("rce", "sce", "nmae", "nrce", "agce", "aul", "ael"),
     "normalized": (
         "nce", "nfl", "ngce", "nnce", "amse", "nce_mae", "nce_rce", "nce_agce", "anl_ce", "jal_ce",
@@ -59,7 +59,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
         "label_smoothing", "confidence_penalty", "bootstrap_soft", "bootstrap_hard", "epsilon_softmax",
         "proselflc:trust=0.5", "forward_correction:transition=0.4", "backward_correction:transition=0.4",
     ),
-    "others": ("brier", "js", "gjs", "bi_tempered", "logit_clip", "ldr_kl"),
+    "others": ("brier", "js", "gjs", "rll", "bi_tempered", "logit_clip", "ldr_kl"),
 }  # fmt: skip
 
 
@@ -99,7 +99,7 @@ def parse(text: str) -> tuple[str, Emphasis]:
       ConfigError: not of that form, or an unknown loss or option.
 
     Example:
-      >>> from grjax.analysis.emphasis import parse
+      >>> from grjax.analysis.weights import parse
       >>> parse("gradient_rescaling:lam=0.5,beta=8")
       ('gradient_rescaling λ = 0.5, β = 8', PowerExponential(lam=0.5, beta=8))
     """
