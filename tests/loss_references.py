@@ -689,6 +689,7 @@ class MemoryReference:
     evaluate: Callable[..., np.ndarray]
     options: Mapping[str, Any]
     couples_batch: bool = False
+    changes: bool = True  # whether the memory does
 
 
 def _cross_entropy(z, y, **options):
@@ -709,10 +710,10 @@ MEMORY_REFERENCES: dict[str, MemoryReference] = {
     ),
     "ldam": MemoryReference(
         ldam_margins, ldam, lambda z, y, scale, **options: cross_entropy(scale * z, y),
-        {"max_margin": 0.4, "scale": 3.0},
+        {"max_margin": 0.4, "scale": 3.0}, changes=False,
     ),
     "nlnl": MemoryReference(
-        lambda y, num_classes: np.arange(len(y)), nlnl, _cross_entropy, {"seed": 3}
+        lambda y, num_classes: np.arange(len(y)), nlnl, _cross_entropy, {"seed": 3}, changes=False
     ),
     "truncated_gce_pruned": MemoryReference(
         lambda y, num_classes: np.ones(len(y), bool), truncated_gce_pruned,

@@ -376,7 +376,7 @@ def test_memory_over_several_steps(case):
         expected = expected.copy()
         expected[ids] = rows
         np.testing.assert_allclose(np.float64(memory), np.float64(expected), rtol=1e-5, atol=1e-6)
-    assert changed > 2
+    assert changed > 2 if found.changes else not changed
 
 
 @pytest.mark.parametrize("case", MEMORY_REFERENCES)
