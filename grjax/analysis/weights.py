@@ -106,7 +106,7 @@ def parse(text: str) -> tuple[str, Emphasis]:
     name, _, written = text.partition(":")
     options = _options(text, written)
     for key in ("epsilon", "normalization", "per_class"):
-        if key in options:
+        if key in options and name in losses.names_of_p_alone():
             raise ConfigError(f"loss.{key}: is not of the weight, which is drawn both raw and normalised")
     for key, value in options.items():
         if isinstance(value, list | tuple):
