@@ -5,9 +5,8 @@ one changes the learning rate or the shape of its course without touching the ot
 """
 
 import inspect
-import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -15,30 +14,8 @@ import optax
 
 from grjax.errors import ConfigError
 from grjax.losses.schedules import Schedule
+from grjax.ranges import In, in_range
 from grjax.registry import check_options, closest, lookup
-
-# The options with a range: at least the first and below the second.
-_RANGES = {
-    "b1": (0, 1),
-    "b2": (0, 1),
-    "eps": (0, math.inf),
-    "factor": (0, math.inf),
-    "final": (0, math.inf),
-    "l1": (0, math.inf),
-    "learning_rate": (0, math.inf),
-    "momentum": (0, 1),
-    "power": (0, math.inf),
-    "rate": (0, math.inf),
-    "weight_decay": (0, math.inf),
-}
-
-
-def _check_ranges(kind: str, options: Mapping[str, Any]) -> None:
-    for key, (low, high) in _RANGES.items():
-        if isinstance(options.get(key), jax.core.Tracer):
-            continue  # has no value yet; who traces has checked it
-        if key in options and not low <= options[key] < high:
-            raise ConfigError(f"{kind}.{key}: must be in [{low}, {high}), got {options[key]}")
 
 
 def constant(total_steps: int) -> Schedule:
@@ -48,7 +25,11 @@ def constant(total_steps: int) -> Schedule:
 
 
 def piecewise(
-    total_steps: int, *, boundaries_steps: Sequence[int], factor: float = 0.1, rate: float = 0.0
+    total_steps: int,
+    *,
+    boundaries_steps: Sequence[int],
+    factor: Annotated[float, In("[0, inf)")] = 0.1,
+    rate: Annotated[float, In("[0, inf)")] = 0.0,
 ) -> Schedule:
     """1, times `factor` at each boundary, over 1 + rate t, t in steps: what Keras' SGD calls `decay`."""
     del total_steps
@@ -56,33 +37,43 @@ def piecewise(
     return lambda step: steps(step) / (1.0 + rate * jnp.maximum(step, 0))
 
 
-def cosine(total_steps: int, *, final: float = 0.0, period_steps: int | None = None) -> Schedule:
+def cosine(
+    total_steps: int,
+    *,
+    final: Annotated[float, In("[0, inf)")] = 0.0,
+    period_steps: Annotated[int, In("[1, inf)")] | None = None,
+) -> Schedule:
     """From 1 to `final`, reached after the last step, along half a cosine.
 
     With a period it begins anew every so many steps: warm restarts (Loshchilov & Hutter, ICLR 2017).
     """
     if period_steps is None:
         return optax.cosine_decay_schedule(1.0, total_steps, alpha=final)
-    if period_steps < 1:
-        raise ConfigError(f"schedule.period_steps or period_epochs: must be positive, got {period_steps}")
     period = optax.cosine_decay_schedule(1.0, period_steps, alpha=final)
     return lambda step: period(jnp.maximum(step, 0) % period_steps)
 
 
-def exponential(total_steps: int, *, factor: float, every_steps: int) -> Schedule:
+def exponential(
+    total_steps: int, *, factor: Annotated[float, In("[0, inf)")], every_steps: Annotated[int, In("[1, inf)")]
+) -> Schedule:
     """factor^(t / every_steps), t in steps."""
     del total_steps
-    if every_steps < 1:
-        raise ConfigError(f"schedule.every_steps or every_epochs: must be positive, got {every_steps}")
     return lambda step: factor ** (jnp.maximum(step, 0) / every_steps)
 
 
-def polynomial(total_steps: int, *, power: float = 1.0, final: float = 0.0) -> Schedule:
+def polynomial(
+    total_steps: int,
+    *,
+    power: Annotated[float, In("[0, inf)")] = 1.0,
+    final: Annotated[float, In("[0, inf)")] = 0.0,
+) -> Schedule:
     """From 1 to `final`, reached after the last step, as (1 - t / total)^power."""
     return optax.polynomial_schedule(1.0, final, power, total_steps)
 
 
-def inverse_time(total_steps: int, *, rate: float, power: float = 1.0) -> Schedule:
+def inverse_time(
+    total_steps: int, *, rate: Annotated[float, In("[0, inf)")], power: Annotated[float, In("[0, inf)")] = 1.0
+) -> Schedule:
     """(1 + rate t)^-power, t in steps; Caffe's 'inv' policy."""
     del total_steps
     # During a warm-up the schedule proper is computed too, at negative steps, and not used.
@@ -105,7 +96,12 @@ def schedule_names() -> list[str]:
 
 
 def create_schedule(
-    name: str, *, total_steps: int, warmup_steps: int = 0, hold_steps: int = 1, **options: Any
+    name: str,
+    *,
+    total_steps: int,
+    warmup_steps: int = 0,
+    hold_steps: Annotated[int, In("[1, inf)")] = 1,
+    **options: Any,
 ) -> Schedule:
     """The factor that multiplies the learning rate: a function step -> factor.
 
@@ -124,7 +120,6 @@ def create_schedule(
     schedule = lookup("schedule.name", _SCHEDULES, name)
     check = {"warmup_steps": warmup_steps, "hold_steps": hold_steps, **options}
     check_options("schedule", name, (schedule, create_schedule), check, ("name", "total_steps"))
-    _check_ranges("schedule", options)
     if not 0 <= warmup_steps < total_steps:
         raise ConfigError(
             f"schedule.warmup_steps or warmup_epochs: must be from 0 to less than the {total_steps} steps of "
@@ -132,8 +127,6 @@ def create_schedule(
         )
     if "boundaries_steps" in options:
         options["boundaries_steps"] = [step - warmup_steps for step in options["boundaries_steps"]]
-    if hold_steps < 1:
-        raise ConfigError(f"schedule.hold_steps or hold_epochs: must be positive, got {hold_steps}")
     proper = schedule(total_steps - warmup_steps, **options)
     after = proper if hold_steps == 1 else lambda step: proper(step - step % hold_steps)
     if not warmup_steps:
@@ -146,17 +139,22 @@ def sgd() -> optax.GradientTransformation:
     return optax.identity()
 
 
-def momentum(*, momentum: float = 0.9) -> optax.GradientTransformation:
+def momentum(*, momentum: Annotated[float, In("[0, 1)")] = 0.9) -> optax.GradientTransformation:
     """Heavy-ball momentum: m <- momentum m + g, PyTorch's convention."""
     return optax.trace(momentum)
 
 
-def nesterov(*, momentum: float = 0.9) -> optax.GradientTransformation:
+def nesterov(*, momentum: Annotated[float, In("[0, 1)")] = 0.9) -> optax.GradientTransformation:
     """Nesterov's momentum, PyTorch's convention."""
     return optax.trace(momentum, nesterov=True)
 
 
-def adam(*, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> optax.GradientTransformation:
+def adam(
+    *,
+    b1: Annotated[float, In("[0, 1)")] = 0.9,
+    b2: Annotated[float, In("[0, 1)")] = 0.999,
+    eps: Annotated[float, In("[0, inf)")] = 1e-8,
+) -> optax.GradientTransformation:
     """Adam. Weight decay is L2, added to the gradient; under the name 'adamw' it is decoupled."""
     return optax.scale_by_adam(b1, b2, eps)
 
@@ -175,15 +173,16 @@ def names() -> list[str]:
     return sorted(_OPTIMIZERS)
 
 
+@in_range
 def clipped_decayed(
     moments: optax.GradientTransformation,
     schedule: Schedule,
     *,
-    learning_rate: float,
-    weight_decay: float = 0.0,
+    learning_rate: Annotated[float, In("[0, inf)")],
+    weight_decay: Annotated[float, In("[0, inf)")] = 0.0,
     decay: Literal["all", "kernels"] | Sequence[str] = "all",
-    l1: float = 0.0,
-    clip_norm: float | None = None,
+    l1: Annotated[float, In("[0, inf)")] = 0.0,
+    clip_norm: Annotated[float, In("(0, inf]")] | None = None,
     decoupled: bool = False,
 ) -> optax.GradientTransformation:
     """What every optimiser shares: L1 -> clip -> weight decay -> moments -> learning rate.
@@ -198,12 +197,7 @@ def clipped_decayed(
       l1: a penalty l1 * (sum of |parameter|) on the loss, whose gradient is clipped with the rest.
       clip_norm: largest global norm of the gradient; None: no clipping.
       decoupled: add the weight decay after the moments instead of before them.
-
-    Raises:
-      ConfigError: a clip_norm that is not positive.
     """
-    if clip_norm is not None and not clip_norm > 0:
-        raise ConfigError(f"optimizer.clip_norm: must be > 0 or None, got {clip_norm}")
     clip = optax.identity() if clip_norm is None else optax.clip_by_global_norm(clip_norm)
     decayed = optax.add_decayed_weights(weight_decay, _decaying(decay))
     return optax.chain(
@@ -228,7 +222,6 @@ def create(name: str, *, schedule: Schedule, **options: Any) -> optax.GradientTr
     optimizer = lookup("optimizer.name", _OPTIMIZERS, name)
     supplied = ("moments", "schedule", "decoupled")
     check_options("optimizer", name, (optimizer, clipped_decayed), options, supplied)
-    _check_ranges("optimizer", options)
     if name == "adamw" and "weight_decay" not in options:
         raise ConfigError("optimizer.weight_decay: 'adamw' needs a value for it, none is given")
     own = {key: value for key, value in options.items() if key in inspect.signature(optimizer).parameters}

@@ -9,6 +9,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import numpy as np
 import scipy.integrate
 
@@ -128,6 +129,7 @@ WRITTEN: dict[str, Callable[..., Any]] = {
     "aul": lambda xp, p, a, q: ((a - p) ** q - (a - 1) ** q) / q,
     "ael": lambda xp, p, a: xp.exp(-p / a),
     "js": _js,
+    "poly_1": lambda xp, p, coefficient: -xp.log(p) + coefficient * (1 - p),
 }
 
 
@@ -251,8 +253,18 @@ def nnfl(z, held, y, gamma, p_min):
     return 1 - at(terms, y) / terms.sum(-1)
 
 
-def amse(z, y, a):
-    return ((softmax(z) - a * one_hot(z, y)) ** 2).mean(-1)
+def amse(z, y, a, q=2.0):
+    return (np.abs(softmax(z) - a * one_hot(z, y)) ** q).mean(-1)
+
+
+def entropy_share(z, held, y, lam):
+    """Of lam (log C - H(mean p)), whose gradient by one example's p is lam log m."""
+    log_mean = np.log(softmax(held).reshape(-1, z.shape[-1]).mean(0))
+    return lam * (np.log(z.shape[-1]) + (softmax(z) * log_mean).sum(-1))
+
+
+def anl_ce_er(z, held, y, alpha, beta, lam, p_min):
+    return alpha * nce(z, y) + beta * nnce(z, y, p_min) + entropy_share(z, held, y, lam)
 
 
 def of_both(active, passive, *, active_options=(), passive_options=()):
@@ -292,14 +304,30 @@ def bootstrap_hard(z, y, beta):
     return -(target * log_softmax(z)).sum(-1)
 
 
-def epsilon_softmax(z, y, m, alpha, beta, mae_scale, p_min):
-    mixed = (softmax(z) + m * one_hot(z, z.argmax(-1))) / (1 + m)
-    return -alpha * np.log(np.maximum(at(mixed, y), p_min)) + beta * mae_scale * (1 - at(softmax(z), y))
+def epsilon_softmax(z, held, y, m, alpha, beta, mae_scale, gamma, p_min):
+    def mixed(z):
+        return at((softmax(z) + m * one_hot(z, z.argmax(-1))) / (1 + m), y)
+
+    # 1 - mixed, exact where the label is nearly certain
+    not_p = -np.expm1(-cross_entropy(held, y))
+    focal = ((not_p + m * (held.argmax(-1) != y)) / (1 + m)) ** gamma
+    return -alpha * focal * np.log(np.maximum(mixed(z), p_min)) + beta * mae_scale * (1 - at(softmax(z), y))
 
 
 def proselflc(z, held, y, trust):
     e = (trust * (1 - entropy(held) / np.log(z.shape[-1])))[..., None]
     return -(((1 - e) * one_hot(z, y) + e * softmax(z)) * log_softmax(z)).sum(-1)
+
+
+def proselflc_kl(z, held, y, trust):
+    e = (trust * (1 - entropy(held) / np.log(z.shape[-1])))[..., None]
+    target = (1 - e) * one_hot(z, y) + e * softmax(z)
+    return (target * np.log(target) - target * log_softmax(z)).sum(-1)
+
+
+def proselflc_detached(z, held, y, trust):
+    e = (trust * (1 - entropy(held) / np.log(z.shape[-1])))[..., None]
+    return -(((1 - e) * one_hot(z, y) + e * softmax(held)) * log_softmax(z)).sum(-1)
 
 
 def transition_matrix(transition, num_classes):
@@ -344,6 +372,12 @@ def gjs(z, y, pi, views=()):
     return (pi * of_label + (1 - pi) * of_views) / (-(1 - pi) * np.log(1 - pi))
 
 
+def rll(z, y, alpha):
+    p, e = softmax(z), one_hot(z, y)
+    of_label = np.log1p(np.expm1(-cross_entropy(z, y)) / (alpha + 1))  # log((alpha + p) / (alpha + 1))
+    return -of_label - np.where(e, 0, np.log(alpha / (alpha + p))).sum(-1) / (z.shape[-1] - 1)
+
+
 def log_t(u, t):
     return np.log(u) if t == 1 else (u ** (1 - t) - 1) / (1 - t)
 
@@ -373,6 +407,11 @@ def bi_tempered(z, y, t1, t2):
 def logit_clip(z, y, delta, threshold):
     norm = np.sqrt((z**2).sum(-1, keepdims=True))
     return cross_entropy(np.where(norm > threshold, delta * z / norm, z), y)
+
+
+def ldr_kl_of_softplus(z, y, lam, margin):
+    positive = np.logaddexp(0, z)
+    return ldr_kl(positive / positive.mean(-1, keepdims=True), y, lam, margin)
 
 
 def ldr_kl(z, y, lam, margin):
@@ -454,6 +493,7 @@ REFERENCES: dict[str, Reference] = {
     "aul": Reference("aul", written("aul"), ({"a": 5.5, "q": 3.0}, {"a": 3.0, "q": 0.1})),
     "ael": Reference("ael", written("ael"), ({"a": 2.5}, {"a": 0.8})),
     "js": Reference("js", gjs, ({"pi": 0.5}, {"pi": 0.1}, {"pi": 0.9})),
+    "poly_1": Reference("poly_1", written("poly_1"), ({"coefficient": 1.0}, {"coefficient": -0.5})),
     "nmae": Reference(
         "nmae",
         lambda z, y, scale: scale * (1 - at(softmax(z), y)) / (1 - softmax(z)).sum(-1),
@@ -470,7 +510,7 @@ REFERENCES: dict[str, Reference] = {
     "nnfl": Reference(
         "nnfl", _of_held(nnfl), ({"gamma": 0.5, "p_min": 1e-7}, {"gamma": 2.0, "p_min": 0.05}), nnfl
     ),
-    "amse": Reference("amse", amse, ({"a": 30.0}, {"a": 1.0})),
+    "amse": Reference("amse", amse, ({"a": 30.0, "q": 2.0}, {"a": 1.0, "q": 2.0}, {"a": 3.0, "q": 1.5})),
     "nce_mae": active_passive(
         "nce_mae", _NCE(all_of(written("mae")), passive_options=("scale",)),
         {"alpha": 1.0, "beta": 1.0, "scale": 1.0}, {"alpha": 10.0, "beta": 0.1, "scale": 2.0},
@@ -527,13 +567,34 @@ REFERENCES: dict[str, Reference] = {
     "bootstrap_soft": Reference("bootstrap_soft", bootstrap_soft, ({"beta": 0.95}, {"beta": 0.4})),
     "bootstrap_hard": Reference("bootstrap_hard", bootstrap_hard, ({"beta": 0.8}, {"beta": 0.3})),
     "epsilon_softmax": Reference(
-        "epsilon_softmax", epsilon_softmax,
+        "epsilon_softmax", _of_held(epsilon_softmax),
         (
-            {"m": 1e5, "alpha": 0.01, "beta": 5.0, "mae_scale": 2.0, "p_min": 1e-8},
-            {"m": 3.0, "alpha": 1.0, "beta": 0.5, "mae_scale": 1.0, "p_min": 0.01},
+            {"m": 1e5, "alpha": 0.01, "beta": 5.0, "mae_scale": 2.0, "gamma": 0.0, "p_min": 1e-8},
+            {"m": 3.0, "alpha": 1.0, "beta": 0.5, "mae_scale": 1.0, "gamma": 0.1, "p_min": 0.01},
         ),
+        epsilon_softmax,
+    ),
+    "rll": Reference("rll", rll, ({"alpha": 0.01}, {"alpha": 1.0})),
+    "anl_ce_er": Reference(
+        "anl_ce_er", _of_held(anl_ce_er),
+        (
+            {"alpha": 5.0, "beta": 5.0, "lam": 2.0, "p_min": 1e-7},
+            {"alpha": 10.0, "beta": 1.0, "lam": 0.01, "p_min": 0.05},
+        ),
+        anl_ce_er, couples_batch=True,
     ),
     "proselflc": Reference("proselflc", _of_held(proselflc), ({"trust": 0.9}, {"trust": 0.3}), proselflc),
+    "proselflc, the divergence": Reference(
+        "proselflc", _of_held(proselflc_kl), ({"trust": 0.9}, {"trust": 0.3}), proselflc_kl, {"kl": True}
+    ),
+    "proselflc, detached": Reference(
+        "proselflc", _of_held(proselflc), ({"trust": 0.9}, {"trust": 0.3}), proselflc_detached,
+        {"detached": True},
+    ),
+    "proselflc, the divergence, detached": Reference(
+        "proselflc", _of_held(proselflc_kl), ({"trust": 0.9}, {"trust": 0.3}), proselflc_detached,
+        {"kl": True, "detached": True},
+    ),
     "forward_correction": Reference(
         "forward_correction", forward_correction, ({"transition": 0.4}, {"transition": 0.1})
     ),
@@ -556,6 +617,10 @@ REFERENCES: dict[str, Reference] = {
         "logit_clip", logit_clip, ({"delta": 2.5, "threshold": 0.4}, {"delta": 5.0, "threshold": 5.0})
     ),
     "ldr_kl": Reference("ldr_kl", ldr_kl, ({"lam": 10.0, "margin": 0.1}, {"lam": 1.0, "margin": 2.0})),
+    "ldr_kl, of softplus": Reference(
+        "ldr_kl", ldr_kl_of_softplus, ({"lam": 10.0, "margin": 0.1}, {"lam": 1.0, "margin": 2.0}),
+        static={"scores": "softplus"},
+    ),
 }  # fmt: skip
 REFERENCES |= {
     case: fading(found)
@@ -583,6 +648,31 @@ def self_adaptive(z, held, y, rows, step, momentum, begin_steps):
     return -weights / weights.mean() * (rows * log_softmax(z)).sum(-1), rows
 
 
+def sat_sce(z, held, y, rows, step, momentum, alpha, beta, begin_steps):
+    if step < begin_steps:
+        return cross_entropy(z, y), rows
+    rows = momentum * rows + (1 - momentum) * softmax(held)
+    weights = rows.max(-1)
+    forward, reverse = (rows * log_softmax(z)).sum(-1), (softmax(z) * np.log(rows)).sum(-1)
+    return -weights / weights.mean() * (alpha * forward + beta * reverse), rows
+
+
+def ldam_margins(y, num_classes, max_margin=0.4):
+    counts = np.array([(y == label).sum() for label in range(num_classes)])
+    return (max_margin * (counts / counts.min()) ** -0.25)[y]
+
+
+def ldam(z, held, y, rows, step, max_margin, scale):
+    return cross_entropy(scale * (z - rows[:, None] * one_hot(z, y)), y), rows
+
+
+def nlnl(z, held, y, rows, step, seed):
+    """The draw of the library, whose uniformity has a test of its own."""
+    of_step = jax.random.fold_in(jax.random.key(seed), step)
+    offsets = [int(jax.random.randint(jax.random.fold_in(of_step, row), (), 1, z.shape[-1])) for row in rows]
+    return -np.log(1 - at(softmax(z), (y + offsets) % z.shape[-1])), rows
+
+
 def truncated_gce_pruned(z, held, y, rows, step, q, k, begin_steps, every_steps, window_steps):
     rounds = range(begin_steps, step + 1, every_steps)
     if any(step in range(start, start + window_steps) for start in rounds):
@@ -599,6 +689,7 @@ class MemoryReference:
     evaluate: Callable[..., np.ndarray]
     options: Mapping[str, Any]
     couples_batch: bool = False
+    changes: bool = True  # whether the memory does
 
 
 def _cross_entropy(z, y, **options):
@@ -612,6 +703,17 @@ MEMORY_REFERENCES: dict[str, MemoryReference] = {
     "self_adaptive": MemoryReference(
         lambda y, num_classes: np.eye(num_classes)[y], self_adaptive, _cross_entropy,
         {"momentum": 0.8, "begin_steps": 3}, couples_batch=True,
+    ),
+    "sat_sce": MemoryReference(
+        lambda y, num_classes: np.eye(num_classes)[y], sat_sce, _cross_entropy,
+        {"momentum": 0.8, "alpha": 0.7, "beta": 0.4, "begin_steps": 3}, couples_batch=True,
+    ),
+    "ldam": MemoryReference(
+        ldam_margins, ldam, lambda z, y, scale, **options: cross_entropy(scale * z, y),
+        {"max_margin": 0.4, "scale": 3.0}, changes=False,
+    ),
+    "nlnl": MemoryReference(
+        lambda y, num_classes: np.arange(len(y)), nlnl, _cross_entropy, {"seed": 3}, changes=False
     ),
     "truncated_gce_pruned": MemoryReference(
         lambda y, num_classes: np.ones(len(y), bool), truncated_gce_pruned,

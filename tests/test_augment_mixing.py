@@ -116,8 +116,8 @@ def test_mixup_of_integers_is_refused():
         ({"name": "none", "alpha": 1.0}, "data.mixing.alpha: 'none' has no such option"),
         ({"name": "cutmix", "beta": 1.0}, "data.mixing.beta: 'cutmix' has no such option; Known: alpha"),
         ({"name": "cutmix", "alpha": "1"}, "data.mixing.alpha: 'cutmix' takes a number, got '1'"),
-        ({"name": "mixup", "alpha": 0.0}, "data.mixing.alpha: must be > 0 and finite, got 0.0"),
-        ({"name": "mixup", "alpha": float("nan")}, "data.mixing.alpha: must be > 0 and finite, got nan"),
+        ({"name": "mixup", "alpha": 0.0}, "data.mixing.alpha: must be in (0, inf), got 0.0"),
+        ({"name": "mixup", "alpha": float("nan")}, "data.mixing.alpha: must be in (0, inf), got nan"),
         ({"name": "mixup", "key": 1, "alpha": 1.0}, "data.mixing.key: 'mixup' has no such option"),
     ],
 )

@@ -47,7 +47,7 @@ def own_defaults(name):
 
 
 SUMS = {"nce_mae", "nce_rce", "nfl_mae", "nfl_rce", "nce_agce", "nce_aul", "nce_ael",
-        "anl_ce", "anl_fl", "jal_ce", "jal_fl"}  # fmt: skip
+        "anl_ce", "anl_ce_er", "anl_fl", "jal_ce", "jal_fl"}  # fmt: skip
 
 
 def python_blocks(page):
@@ -112,7 +112,8 @@ def symbols_for(z, y, options):
     P = np.exp(z - scipy.special.logsumexp(z))  # noqa: N806
     functions = {
         "exp": np.exp, "log": np.log, "where": np.where, "max": np.maximum, "min": np.minimum, "sum": np.sum,
-        "mean": np.mean, "norm": np.linalg.norm, "softmax": scipy.special.softmax, "arange": np.arange,
+        "mean": np.mean, "norm": np.linalg.norm, "abs": np.abs,
+        "sign": np.sign, "softmax": scipy.special.softmax, "arange": np.arange,
     }  # fmt: skip
     top = np.eye(len(z))[P.argmax()]
     symbols = {

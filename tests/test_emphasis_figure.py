@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from grjax import losses
-from grjax.analysis import emphasis as pictures
 from grjax.analysis import figures
+from grjax.analysis import weights as pictures
 from grjax.emphasis import PowerExponential, WeightFunction
 from grjax.errors import ConfigError
 

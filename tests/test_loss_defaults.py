@@ -69,7 +69,7 @@ def test_a_data_set_that_is_no_name(given):
 
 
 # Whose signatures have the plain loss, or no default.
-OTHERWISE = {"js", "gjs", "focal", "logit_clip", "gradient_rescaling", "imae"}
+OTHERWISE = {"js", "gjs", "focal", "ldr_kl", "logit_clip", "ngce", "gradient_rescaling", "imae"}
 
 
 def test_signatures_have_the_published_defaults_of_cifar10():

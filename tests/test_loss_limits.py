@@ -34,6 +34,9 @@ LIMITS = {
     "gce q->0 is CE": (create("gce", q=1e-7), CE, 1e-5),
     "gce q=1 is MAE": (create("gce", q=1.0), MAE, 0),
     "truncated_gce k->0 is gce": (create("truncated_gce", q=0.7, k=1e-12), create("gce", q=0.7), 0),
+    "poly_1 of 0 is CE": (create("poly_1", coefficient=0.0), CE, 0),
+    "amse q=1, a=1 is 2 MAE / C": (create("amse", a=1.0, q=1.0), scaled(2 / C, "mae"), 0),
+    "anl_ce_er without the regulariser is anl_ce": (create("anl_ce_er", lam=0.0), create("anl_ce"), 0),
     "taylor_ce of order 1 is MAE": (create("taylor_ce", order=1), MAE, 0),
     "taylor_ce of order 2 is MAE + MSE / 2": (
         create("taylor_ce", order=2),
@@ -151,6 +154,6 @@ def test_elr_lam_0_is_cross_entropy():
 def test_self_adaptive_with_a_memory_that_stays_is_cross_entropy():
     rng = np.random.default_rng(0)
     logits, labels = rng.normal(size=(N, C)).astype(np.float32), rng.integers(0, C, N)
-    loss = losses.for_training("self_adaptive", momentum=lambda step: 1.0, begin_steps=0)
+    loss = losses.for_training("self_adaptive", momentum=lambda step: jnp.ones(()), begin_steps=0)
     value, _ = loss.apply(logits, labels, loss.init(jnp.asarray(labels), C), 5)
     np.testing.assert_allclose(value, CE(logits, labels), rtol=1e-6)

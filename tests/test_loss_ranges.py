@@ -25,6 +25,7 @@ REQUIRED = {
     "forward_correction": {"transition": 0.4},
     "backward_correction": {"transition": 0.4},
     "self_adaptive": {"begin_steps": 5},
+    "sat_sce": {"begin_steps": 5},
     "truncated_gce_pruned": {"begin_steps": 5, "every_steps": 5, "window_steps": 1},
 }
 
@@ -54,8 +55,8 @@ def test_ends_of_a_range(name, key, interval):
 
     makers = [losses.for_training]
     makers += [losses.create] if name in losses.names() else []
-    makers += [losses.emphasis] if name in losses.names_of_p_alone() and key != "epsilon" else []
-    low, high = (float(end) for end in interval[1:-1].split(","))
+    makers += [losses.weight] if name in losses.names_of_p_alone() and key != "epsilon" else []
+    low, high = In(interval).ends
     whole = typing.get_type_hints(getattr(losses, name))[key] is int
     for end, belongs, outwards in ((low, interval[0] == "[", -1), (high, interval[-1] == "]", 1)):
         just_inside = end - outwards if whole else float(np.nextafter(end, -outwards * math.inf))

@@ -163,7 +163,9 @@ def test_value_and_gradient(case, batch):
 
 
 # Cross-entropy without normalisation is optax's, to the last bit; exp(logit / lambda0) has fewer digits.
-@pytest.mark.parametrize("case", sorted(REFERENCES.keys() - {"cross_entropy, optax's", "ldr_kl"}))
+@pytest.mark.parametrize(
+    "case", sorted(REFERENCES.keys() - {"cross_entropy, optax's", "ldr_kl", "ldr_kl, of softplus"})
+)
 def test_gradient_of_what_is_nearly_certain(case):
     """Where p is within 1e-4 of 1, gradients are as small as that, and still have their digits."""
     logits, labels = random_batch(0.5)
@@ -356,7 +358,7 @@ def compiled_with_memory(case):
 def test_memory_over_several_steps(case):
     found, (loss, apply) = MEMORY_REFERENCES[case], compiled_with_memory(case)
     memory, expected = loss.init(jnp.asarray(labels_of_all()), C), found.init(labels_of_all(), C)
-    np.testing.assert_array_equal(memory, expected)
+    np.testing.assert_allclose(np.float64(memory), np.float64(expected), rtol=1e-6)
     changed = 0
     for step, ids, logits, labels in batches():
         value, gradient, memory = apply(memory, ids, logits, labels, step)
@@ -374,7 +376,7 @@ def test_memory_over_several_steps(case):
         expected = expected.copy()
         expected[ids] = rows
         np.testing.assert_allclose(np.float64(memory), np.float64(expected), rtol=1e-5, atol=1e-6)
-    assert changed > 2
+    assert changed > 2 if found.changes else not changed
 
 
 @pytest.mark.parametrize("case", MEMORY_REFERENCES)

@@ -82,13 +82,13 @@ def test_positives_to_negatives(positives, ratio, expected):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("long_tail", {"ratio": 0.5}, "imbalance.ratio: must be at least 1 and finite, got 0.5"),
-        ("step", {"ratio": float("nan")}, "imbalance.ratio: must be at least 1 and finite, got nan"),
+        ("long_tail", {"ratio": 0.5}, r"imbalance.ratio: must be in \[1, inf\), got 0.5"),
+        ("step", {"ratio": float("nan")}, r"imbalance.ratio: must be in \[1, inf\), got nan"),
         ("step", {"ratio": 2, "fraction": 1.5}, r"imbalance.fraction: must be in \[0, 1\], got 1.5"),
         ("positive_negative", {"ratio": 2}, "imbalance.name: 'positive_negative' is for two classes, not"),
-        ("long_tail", {}, "imbalance.ratio: 'long_tail' needs a value"),
+        ("long_tail", {}, r"imbalance.ratio: 'long_tail' needs a value"),
         ("long_tail", {"ratio": 2, "seed": -1}, "imbalance.seed: must be in"),
-        ("none", {"ratio": 2}, "imbalance.ratio: 'none' has no such option"),
+        ("none", {"ratio": 2}, r"imbalance.ratio: 'none' has no such option"),
         ("longtail", {"ratio": 2}, "imbalance.name: unknown name 'longtail'; did you mean 'long_tail'"),
     ],
 )  # fmt: skip
@@ -96,7 +96,7 @@ def test_bad_imbalance_is_refused(name, options, message):
     with pytest.raises(ConfigError, match=f"^{message}"):
         imbalance.create(name, **options)(LABELS, 10, IDS)
     for ratio in (0, -1.0, float("inf")):
-        with pytest.raises(ConfigError, match=r"^imbalance.ratio: must be above 0 and finite"):
+        with pytest.raises(ConfigError, match=r"^imbalance.ratio: must be in \(0, inf\)"):
             select("positive_negative", ratio=ratio)
 
 
@@ -143,9 +143,9 @@ def test_open_set_noise_is_independent_of_label_noise_with_the_same_seed():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"rate": 1.5}, r"open_set.rate: must be in \[0, 1\], got 1.5"),
-        ({"rate": float("nan")}, r"open_set.rate: must be in \[0, 1\], got nan"),
-        ({"seed": -1}, "open_set.seed: must be in"),
+        ({"rate": 1.5}, r"rate: must be in \[0, 1\], got 1.5"),
+        ({"rate": float("nan")}, r"rate: must be in \[0, 1\], got nan"),
+        ({"seed": -1}, "seed: must be in"),
         (
             {"images": IMAGES.reshape(-1, 4, 1, 1)},
             r"open_set.name: its images are \[2, 2, 1\]",
@@ -224,7 +224,7 @@ def digits(data_dir):
 
 
 def test_a_run_trains_on_what_stays(digits):
-    dataset, noisy = corrupted(**{"imbalance.name": "long_tail", "imbalance.ratio": 10.0})
+    dataset, noisy = corrupted(**{"imbalance.name": "long_tail", r"imbalance.ratio": 10.0})
     train = dataset.splits["train"]
     np.testing.assert_array_equal(noisy.ids, train.ids)
     np.testing.assert_array_equal(noisy.clean, train.labels)
@@ -293,7 +293,7 @@ def test_noise_of_images_sees_the_original_ones(digits):
         ({"open_set.rate": 0.3}, "open_set.rate: needs open_set.name"),
         ({"open_set.name": "digits"}, "open_set.rate: 'digits' needs a value"),
         ({"open_set.name": "digits", "open_set.rat": 0.3}, "open_set.rat: 'digits' has no such option"),
-        ({"imbalance.ratio": 3.0}, "imbalance.ratio: 'none' has no such option"),
+        ({r"imbalance.ratio": 3.0}, r"imbalance.ratio: 'none' has no such option"),
         ({"noise.name": "asymmetric_cifar100_next"}, "noise.name: .* 100 classes, this one has 10"),
     ],
 )

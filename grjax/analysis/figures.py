@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from grjax.analysis import emphasis
+from grjax.analysis import weights as weight_curves
 from grjax.analysis.report import page
 from grjax.errors import GrjaxError, exit_in_one_line
 
@@ -44,7 +44,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     names = parser.add_subparsers(dest="name", required=True, metavar="NAME")
     weights = names.add_parser("emphasis", help="the weight w(p) of losses, raw and as a density")
     weights.add_argument(
-        "--losses", nargs="+", default=emphasis.PAPER, metavar="LOSS", help="NAME or NAME:OPTION=VALUE,…"
+        "--losses", nargs="+", default=weight_curves.PAPER, metavar="LOSS", help="NAME or NAME:OPTION=VALUE,…"
     )
     weights.add_argument(
         "--output",
@@ -64,13 +64,15 @@ def _parser(program: str) -> argparse.ArgumentParser:
 
 def _emphasis(given: argparse.Namespace) -> None:
     if given.docs:
-        jobs = {given.docs / "losses" / f"{family}.svg": specs for family, specs in emphasis.FAMILIES.items()}
-        jobs[given.docs / "results" / "emphasis.svg"] = emphasis.PAPER
+        jobs = {
+            given.docs / "losses" / f"{family}.svg": specs for family, specs in weight_curves.FAMILIES.items()
+        }
+        jobs[given.docs / "results" / "emphasis.svg"] = weight_curves.PAPER
     elif given.output.suffix in (".pdf", ".png", ".svg"):
         jobs = {given.output: given.losses}
     else:  # also 'gce_0.7' has no ending
         jobs = {Path(f"{given.output}{ending}"): given.losses for ending in (".png", ".svg")}
-    weights = {path: dict(map(emphasis.parse, specs)) for path, specs in jobs.items()}
+    weights = {path: dict(map(weight_curves.parse, specs)) for path, specs in jobs.items()}
     for path, some in weights.items():
-        emphasis.draw(some, path)
+        weight_curves.draw(some, path)
         print(path)

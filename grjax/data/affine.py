@@ -1,7 +1,11 @@
 """Affine maps of one image, resampled bilinearly with zeros outside, and rotation, which is one."""
 
+from typing import Annotated
+
 import jax
 import jax.numpy as jnp
+
+from grjax.ranges import In
 
 
 def resample(image: jax.Array, matrix: jax.Array, shift: jax.Array) -> jax.Array:
@@ -48,7 +52,7 @@ def turn(angle: jax.Array) -> jax.Array:
     return jnp.stack([jnp.stack([cos, sin]), jnp.stack([-sin, cos])])
 
 
-def rotation(image: jax.Array, key: jax.Array, degrees: float) -> jax.Array:
+def rotation(image: jax.Array, key: jax.Array, degrees: Annotated[float, In("[0, 180]")]) -> jax.Array:
     """Turns by a uniformly random angle of up to so many degrees either way, around the centre.
 
     See `resample` for how. torchvision's RandomRotation takes the nearest pixel unless told otherwise.

@@ -6,9 +6,8 @@ Adding one: write it so, and name it in `_AUGMENTATIONS`.
 """
 
 import functools
-import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,13 +15,17 @@ import jax.numpy as jnp
 from grjax.data.affine import rotation
 from grjax.data.randaugment import randaugment
 from grjax.errors import ConfigError
+from grjax.ranges import In
 from grjax.registry import check_options, closest, lookup
 
 BatchAugmentation = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 
 
 def pad_crop(
-    image: jax.Array, key: jax.Array, padding: int = 4, mode: Literal["zeros", "edge"] = "zeros"
+    image: jax.Array,
+    key: jax.Array,
+    padding: Annotated[int, In("[0, inf)")] = 4,
+    mode: Literal["zeros", "edge"] = "zeros",
 ) -> jax.Array:
     """Pads on each side by zeros or by the edge, then crops the original size at a uniformly random place."""
     height, width, _ = image.shape
@@ -34,7 +37,7 @@ def pad_crop(
     return found if mode == "edge" else jnp.where(inside[..., None], found, 0)
 
 
-def random_crop(image: jax.Array, key: jax.Array, size: int) -> jax.Array:
+def random_crop(image: jax.Array, key: jax.Array, size: Annotated[int, In("[1, inf)")]) -> jax.Array:
     """Crops size x size at a uniformly random place; evaluation takes `center_crop` to the same size."""
     height, width, channels = image.shape
     _check_crop(size, height, width)
@@ -60,7 +63,10 @@ def flip(image: jax.Array, key: jax.Array) -> jax.Array:
 
 
 def cutout(
-    image: jax.Array, key: jax.Array, size: int, fill: int | Sequence[int] | Literal["mean"] = 0
+    image: jax.Array,
+    key: jax.Array,
+    size: Annotated[int, In("[1, inf)")],
+    fill: Annotated[int | Sequence[int] | Literal["mean"], In("[0, 255]")] = 0,
 ) -> jax.Array:
     """Fills a square of size x size around a uniformly random pixel, clipped at the borders.
 
@@ -96,16 +102,6 @@ _AUGMENTATIONS: dict[str, Callable[..., jax.Array]] = {
     "randaugment": randaugment,
     "random_crop": random_crop,
     "rotation": rotation,
-}
-
-# The options with a range, both ends in it.
-_RANGES = {
-    "degrees": (0, 180),
-    "fill": (0, 255),
-    "layers": (1, math.inf),
-    "magnitude": (0, 30),
-    "padding": (0, math.inf),
-    "size": (1, math.inf),
 }
 
 
@@ -152,11 +148,6 @@ def _bound(entry: str | Mapping[str, Any]) -> Callable[[jax.Array, jax.Array], j
         raise ConfigError(f"data.augmentation: must be names, or sections with a 'name'; got {entry!r}")
     function = lookup("data.augmentation", _AUGMENTATIONS, name)
     check_options("data.augmentation", name, function, options, supplied=("image", "key"))
-    for key, (low, high) in _RANGES.items():
-        values = options.get(key, low)
-        for value in values if isinstance(values, list | tuple) else [values]:
-            if not isinstance(value, str) and not low <= value <= high:
-                raise ConfigError(f"data.augmentation.{key}: must be in [{low}, {high}], got {value}")
     return functools.partial(function, **options)
 
 

@@ -14,14 +14,14 @@ Adding a mixing: write it so, and name it in `_MIXINGS`.
 """
 
 import functools
-import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 
 from grjax.errors import ConfigError
+from grjax.ranges import In
 from grjax.registry import check_options, lookup
 
 Mixing = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
@@ -44,7 +44,9 @@ def none(images: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
     return images, jnp.ones(len(images))
 
 
-def mixup(images: jax.Array, key: jax.Array, *, alpha: float) -> tuple[jax.Array, jax.Array]:
+def mixup(
+    images: jax.Array, key: jax.Array, *, alpha: Annotated[float, In("(0, inf)")]
+) -> tuple[jax.Array, jax.Array]:
     """Mixes all pixels: share x + (1 - share) x', with one share ~ Beta(alpha, alpha) for the batch.
 
     Args:
@@ -67,7 +69,9 @@ def mixup(images: jax.Array, key: jax.Array, *, alpha: float) -> tuple[jax.Array
     return mixed, jnp.full(len(images), share, jnp.float32)
 
 
-def cutmix(images: jax.Array, key: jax.Array, *, alpha: float) -> tuple[jax.Array, jax.Array]:
+def cutmix(
+    images: jax.Array, key: jax.Array, *, alpha: Annotated[float, In("(0, inf)")]
+) -> tuple[jax.Array, jax.Array]:
     """Pastes a box of the partner, at one uniformly random place for the batch, where it was.
 
     The box has sides sqrt(1 - s) of the image's, s ~ Beta(alpha, alpha), and is clipped at the borders; share
@@ -133,6 +137,4 @@ def create(section: Mapping[str, Any]) -> Mixing | None:
     name = options.pop("name")
     mixing = lookup("data.mixing.name", _MIXINGS, name)
     check_options("data.mixing", name, mixing, options, supplied=("images", "key"))
-    if not 0 < options.get("alpha", 1.0) < math.inf:
-        raise ConfigError(f"data.mixing.alpha: must be > 0 and finite, got {options['alpha']}")
     return None if name == "none" else functools.partial(mixing, **options)

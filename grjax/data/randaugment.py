@@ -4,12 +4,14 @@ The operations of colour and tone are those of Pillow's ImageOps and ImageEnhanc
 """
 
 from collections.abc import Callable
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 from jax.custom_batching import sequential_vmap
 
 from grjax.data.affine import resample, turn
+from grjax.ranges import In
 
 
 def autocontrast(image: jax.Array) -> jax.Array:
@@ -146,7 +148,12 @@ def apply(image: jax.Array, operation: jax.Array, strength: jax.Array) -> jax.Ar
 _one_by_one = sequential_vmap(apply)  # a loop over the images of a batch, so only one branch for each
 
 
-def randaugment(image: jax.Array, key: jax.Array, layers: int = 2, magnitude: float = 9.0) -> jax.Array:
+def randaugment(
+    image: jax.Array,
+    key: jax.Array,
+    layers: Annotated[int, In("[1, inf)")] = 2,
+    magnitude: Annotated[float, In("[0, 30]")] = 9.0,
+) -> jax.Array:
     """RandAugment: `layers` operations in turn, each uniformly one of `OPERATIONS`, at one magnitude of 30.
 
     At magnitude 30 an image is rotated by 30 degrees, sheared by 0.3, translated by 150 / 331 of its size,

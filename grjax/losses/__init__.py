@@ -21,15 +21,18 @@ from grjax.losses.agreement import combined, cross_entropy, imae, mae, mse
 from grjax.losses.asymmetric import ael, agce, aul
 from grjax.losses.bi_tempered import bi_tempered
 from grjax.losses.defaults import Published, published, published_datasets
-from grjax.losses.divergences import brier, gjs, js
+from grjax.losses.divergences import brier, gjs, js, rll
 from grjax.losses.focal import focal, focal_weight
-from grjax.losses.generalized import gce, phuber_ce, phuber_gce, taylor_ce, truncated_gce
+from grjax.losses.generalized import gce, phuber_ce, phuber_gce, poly_1, taylor_ce, truncated_gce
 from grjax.losses.inputs import Loss
 from grjax.losses.ldr_kl import ldr_kl
 from grjax.losses.logit_clip import logit_clip
 from grjax.losses.memory import (
     TrainingLoss,
     elr,
+    ldam,
+    nlnl,
+    sat_sce,
     self_adaptive,
     truncated_gce_pruned,
     without_memory,
@@ -38,6 +41,7 @@ from grjax.losses.normalized import (
     active_passive,
     amse,
     anl_ce,
+    anl_ce_er,
     anl_fl,
     jal_ce,
     jal_fl,
@@ -101,19 +105,21 @@ _ROWS: dict[str, _Row] = {
         _Row(aul, asymmetric.AUL),
         _Row(ael, asymmetric.AEL),
         _Row(js, divergences.JS),
+        _Row(poly_1, generalized.Poly1),
         # of p and of C
         _Row(nmae), _Row(nrce),
         # normalised, active and passive
         _Row(nce), _Row(nfl), _Row(ngce), _Row(nnce), _Row(nnfl), _Row(amse),
         _Row(nce_mae), _Row(nce_rce), _Row(nfl_mae), _Row(nfl_rce),
         _Row(nce_agce), _Row(nce_aul), _Row(nce_ael),
-        _Row(anl_ce), _Row(anl_fl), _Row(jal_ce), _Row(jal_fl),
+        _Row(anl_ce), _Row(anl_ce_er), _Row(anl_fl), _Row(jal_ce), _Row(jal_fl),
         # with other targets, with a transition matrix, and others
         _Row(label_smoothing), _Row(confidence_penalty), _Row(bootstrap_soft), _Row(bootstrap_hard),
         _Row(epsilon_softmax), _Row(proselflc), _Row(forward_correction), _Row(backward_correction),
-        _Row(brier), _Row(gjs), _Row(bi_tempered), _Row(logit_clip), _Row(ldr_kl),
+        _Row(brier), _Row(gjs), _Row(rll), _Row(bi_tempered), _Row(logit_clip), _Row(ldr_kl),
         # with a memory of each example
-        _Row(elr, remembers=True), _Row(self_adaptive, remembers=True),
+        _Row(elr, remembers=True), _Row(self_adaptive, remembers=True), _Row(sat_sce, remembers=True),
+        _Row(ldam, remembers=True), _Row(nlnl, remembers=True),
         _Row(truncated_gce_pruned, remembers=True),
     )
 }  # fmt: skip

@@ -142,8 +142,8 @@ def mae(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.mae(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([0.213, 0.893], dtype=float32)
+      >>> losses.mae(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [0.213, 0.893]
 
     Reference: Ghosh et al., AAAI 2017.
     """
@@ -197,8 +197,8 @@ def mse(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.mse(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([0.045, 0.798], dtype=float32)
+      >>> losses.mse(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [0.045, 0.798]
 
     Reference: Wang et al., arXiv:1905.11233, section 3.
     """
@@ -243,8 +243,8 @@ def imae(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.imae(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]), beta=8.)
-      Array([0.240, 2.240], dtype=float32)
+      >>> losses.imae(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]), beta=8.).tolist()
+      [0.240, 2.240]
 
     Reference: Wang et al., arXiv:1903.12141.
     """
@@ -300,8 +300,8 @@ def combined(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.combined(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([0.240, 2.240], dtype=float32)
+      >>> losses.combined(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [0.240, 2.240]
 
     Reference: Wang et al., arXiv:1905.11233.
     """

@@ -69,8 +69,8 @@ def agce(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.agce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([0.182, 0.857], dtype=float32)
+      >>> losses.agce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [0.182, 0.857]
 
     Reference: Zhou et al., ICML 2021 (arXiv:2106.03110).
     """
@@ -135,8 +135,8 @@ def aul(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.aul(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([4.521, 21.923], dtype=float32)
+      >>> losses.aul(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [4.521, 21.923]
 
     Reference: Zhou et al., ICML 2021 (arXiv:2106.03110).
     """
@@ -196,8 +196,8 @@ def ael(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.ael(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([0.730, 0.958], dtype=float32)
+      >>> losses.ael(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [0.730, 0.958]
 
     Reference: Zhou et al., ICML 2021 (arXiv:2106.03110).
     """

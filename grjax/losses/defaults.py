@@ -1,7 +1,8 @@
 """Published hyper-parameters of losses for each data set, as data with their source.
 
-The defaults in the losses' signatures are those of CIFAR-10 where there are any, but for `js`, `gjs`, `focal`
-and `logit_clip`, whose signatures have the plain loss, and for Gradient Rescaling and IMAE, which have none.
+The defaults in the losses' signatures are those of CIFAR-10 where there are any, except for `js`, `gjs`,
+`focal`, `ldr_kl`, `logit_clip` and `ngce`, whose signatures have the plain loss, and for Gradient Rescaling
+and IMAE, which have none.
 Where sources disagree, the one of the loss' authors is taken and the other is named.
 """
 
@@ -24,7 +25,8 @@ _SCE = "code of SCE (Wang et al., ICCV 2019)"
 _PHUBER = "re-implementation of Menon et al., ICLR 2020"
 _EPS = "code of epsilon-softmax (NeurIPS 2024), symmetric noise"
 _ELR = "code of ELR (Liu et al., NeurIPS 2020), symmetric noise"
-_CLIP = "Wei et al., ICML 2023: threshold tau, clipped norm 1 / tau as in the authors' code"
+_LDR = "code of LDR (Zhu et al., ICML 2023), which takes normalised softplus scores; JAL's as well"
+_CLIP = "code of JAL (ICCV 2025), which clips to 1 / threshold"
 
 # The losses that the table of digits tunes are here too: they have no other published value.
 _OURS = "configs/digits.py, chosen on a validation split"
@@ -45,7 +47,11 @@ _PUBLISHED: dict[str, dict[str, Published]] = {
         "cifar10": Published({"q": 0.7}, "Zhang & Sabuncu, NeurIPS 2018"),
         "cifar100": Published({"q": 0.7}, "Zhang & Sabuncu, NeurIPS 2018"),
         "clothing1m": Published({"q": 0.6}, _JAL),
-        "webvision": Published({"q": 0.6}, _JAL),
+        "webvision": Published({"q": 0.7}, f"{_PUBLIC}; JAL has 0.6"),
+    },
+    "ngce": {
+        "cifar10": Published({"q": 0.1}, _APL),
+        "mnist": Published({"q": 0.1}, _APL),
     },
     "truncated_gce": {
         "cifar10": Published({"q": 0.7, "k": 0.5}, "Zhang & Sabuncu, NeurIPS 2018"),
@@ -56,6 +62,7 @@ _PUBLISHED: dict[str, dict[str, Published]] = {
         "cifar100": Published({"alpha": 6.0, "beta": 0.1}, f"{_SCE}; ALFs' baseline has (1, 1)"),
         "mnist": Published({"alpha": 0.01, "beta": 1.0}, _PUBLIC),
         "webvision": Published({"alpha": 10.0, "beta": 1.0}, _PUBLIC),
+        "clothing1m": Published({"alpha": 10.0, "beta": 1.0}, _PUBLIC),
     },
     "focal": {
         "cifar10": Published({"gamma": 0.5, "detached": True}, _APL),
@@ -75,6 +82,8 @@ _PUBLISHED: dict[str, dict[str, Published]] = {
     "agce": {
         "cifar10": Published({"a": 0.6, "q": 0.6}, _ALF),
         "mnist": Published({"a": 4.0, "q": 0.2}, _ALF),
+        "webvision": Published({"a": 1e-5, "q": 0.5}, _ALF),
+        "clothing1m": Published({"a": 1e-5, "q": 0.5}, _ALF),
     },
     "aul": {
         "cifar10": Published({"a": 5.5, "q": 3.0}, _ALF),
@@ -97,6 +106,12 @@ _PUBLISHED: dict[str, dict[str, Published]] = {
         "mnist": Published({"alpha": 1.0, "beta": 10.0}, f"{_APL}; ALFs' baseline has (1, 100)"),
         "webvision": Published({"alpha": 50.0, "beta": 0.1}, _APL),
     },
+    "nfl_mae": {
+        "cifar10": Published({"alpha": 1.0, "beta": 1.0}, _APL),
+        "cifar100": Published({"alpha": 10.0, "beta": 1.0}, _APL),
+        "mnist": Published({"alpha": 1.0, "beta": 10.0}, _APL),
+        "webvision": Published({"alpha": 50.0, "beta": 1.0}, _APL),
+    },
     "nce_mae": {
         "cifar10": Published({"alpha": 1.0, "beta": 1.0}, _APL),
         "cifar100": Published({"alpha": 10.0, "beta": 1.0}, f"{_APL}; ANL's and JAL's baseline has beta 0.1"),
@@ -105,19 +120,37 @@ _PUBLISHED: dict[str, dict[str, Published]] = {
     "nce_agce": {
         "cifar10": Published({"alpha": 1.0, "beta": 4.0, "a": 6.0, "q": 1.5}, _ALF),
         "cifar100": Published({"alpha": 10.0, "beta": 0.1, "a": 1.8, "q": 3.0}, _ALF),
+        "mnist": Published({"alpha": 0.0, "beta": 1.0, "a": 4.0, "q": 0.2}, _ALF),
+        "webvision": Published({"alpha": 50.0, "beta": 0.1, "a": 2.5, "q": 3.0}, _ALF),
+        "clothing1m": Published({"alpha": 50.0, "beta": 0.1, "a": 2.5, "q": 3.0}, _ALF),
     },
     "nce_aul": {
         "cifar10": Published({"alpha": 1.0, "beta": 4.0, "a": 6.3, "q": 1.5}, _ALF),
         "cifar100": Published({"alpha": 10.0, "beta": 0.015, "a": 6.0, "q": 3.0}, _ALF),
+        "mnist": Published({"alpha": 0.0, "beta": 1.0, "a": 3.0, "q": 0.1}, _ALF),
     },
     "nce_ael": {
         "cifar10": Published({"alpha": 1.0, "beta": 4.0, "a": 5.0}, _ALF),
         "cifar100": Published({"alpha": 10.0, "beta": 0.1, "a": 1.5}, _ALF),
+        "mnist": Published({"alpha": 0.0, "beta": 1.0, "a": 3.5}, _ALF),
     },
     "anl_ce": {
         "cifar10": Published({"alpha": 5.0, "beta": 5.0}, f"{_ANL}, with an L1 penalty of 5e-5"),
         "cifar100": Published({"alpha": 10.0, "beta": 1.0}, f"{_ANL}, with an L1 penalty of 5e-7"),
+        "mnist": Published({"alpha": 1.0, "beta": 1.0}, _ANL),
         "webvision": Published({"alpha": 20.0, "beta": 1.0}, _ANL),
+        "clothing1m": Published({"alpha": 5.0, "beta": 0.1}, _ANL),
+    },
+    "anl_ce_er": {
+        "cifar10": Published({"alpha": 5.0, "beta": 5.0, "lam": 2.0}, f"{_ANL}, later code"),
+        "cifar100": Published({"alpha": 10.0, "beta": 1.0, "lam": 0.01}, f"{_ANL}, later code"),
+    },
+    "anl_fl": {
+        "cifar10": Published({"alpha": 5.0, "beta": 5.0}, f"{_ANL}, with an L1 penalty of 5e-5"),
+        "cifar100": Published({"alpha": 10.0, "beta": 1.0}, f"{_ANL}, with an L1 penalty of 5e-7"),
+        "mnist": Published({"alpha": 1.0, "beta": 1.0}, _ANL),
+        "webvision": Published({"alpha": 20.0, "beta": 1.0}, _ANL),
+        "clothing1m": Published({"alpha": 5.0, "beta": 0.1}, _ANL),
     },
     "jal_ce": {
         "cifar10": Published({"alpha": 1.0, "beta": 1.0, "a": 30.0}, f"{_JAL}, with an L1 penalty of 5e-5"),
@@ -125,13 +158,24 @@ _PUBLISHED: dict[str, dict[str, Published]] = {
         "clothing1m": Published({"alpha": 5.0, "beta": 0.1, "a": 5.0}, _JAL),
         "webvision": Published({"alpha": 50.0, "beta": 1.0, "a": 30.0}, _JAL),
     },
+    "jal_fl": {
+        "cifar10": Published({"alpha": 1.0, "beta": 1.0, "a": 30.0}, f"{_JAL}, with an L1 penalty of 5e-5"),
+        "cifar100": Published({"alpha": 5.0, "beta": 1.0, "a": 20.0}, f"{_JAL}, with an L1 penalty of 5e-6"),
+        "clothing1m": Published({"alpha": 5.0, "beta": 0.1, "a": 5.0}, _JAL),
+        "webvision": Published({"alpha": 50.0, "beta": 1.0, "a": 30.0}, _JAL),
+    },
     "epsilon_softmax": {
         "cifar10": Published(
-            {"alpha": 0.01, "beta": 5.0, "m": 1e5}, f"{_EPS}; asymmetric: alpha 0.02, m 1e3"
+            {"alpha": 0.01, "beta": 5.0, "m": 1e5},
+            f"{_EPS}; asymmetric: alpha .02, m 1e3; instance-dependent: alpha .045, beta 10, m 1e5",
         ),
         "cifar100": Published(
-            {"alpha": 0.03, "beta": 1.0, "m": 1e4}, f"{_EPS} of 40%; alpha .05, .00125, .0075 for 20, 60, 80%"
+            {"alpha": 0.03, "beta": 1.0, "m": 1e4},
+            f"{_EPS} of 40%; alpha .05, .00125, .0075 for 20, 60, 80%; asymmetric: alpha .015, .007, .005, "
+            ".004 for 10, 20, 30, 40%, m 1e2",
         ),
+        "webvision": Published({"alpha": 0.015, "beta": 0.3, "m": 1e3}, "code of epsilon-softmax"),
+        "clothing1m": Published({"alpha": 0.012, "beta": 0.1, "m": 1e3}, "code of epsilon-softmax"),
     },
     "js": {
         "cifar10": Published({"pi": 0.7}, "Englesson & Azizpour, NeurIPS 2021: 20 and 40% symmetric"),
@@ -142,12 +186,15 @@ _PUBLISHED: dict[str, dict[str, Published]] = {
         "cifar100": Published({"pi": 0.5}, "Englesson & Azizpour, NeurIPS 2021: 40% symmetric; .3 for 20%"),
     },
     "logit_clip": {
-        "cifar10": Published({"delta": 2.5, "threshold": 0.4}, _CLIP),
+        "cifar10": Published(
+            {"delta": 2.5, "threshold": 0.4},
+            f"{_CLIP}; the authors' code (Wei et al., ICML 2023), 50% symmetric: threshold 1.5, delta .667",
+        ),
         "cifar100": Published({"delta": 0.5, "threshold": 2.0}, _CLIP),
     },
     "ldr_kl": {
-        "cifar10": Published({"lam": 10.0, "margin": 0.1}, "Zhu et al., ICML 2023"),
-        "cifar100": Published({"lam": 1.0, "margin": 0.1}, "Zhu et al., ICML 2023"),
+        "cifar10": Published({"lam": 10.0, "margin": 0.1, "scores": "softplus"}, _LDR),
+        "cifar100": Published({"lam": 1.0, "margin": 0.1, "scores": "softplus"}, _LDR),
     },
     "elr": {
         "cifar10": Published({"lam": 3.0, "beta": 0.7}, f"{_ELR}; asymmetric: lam 1, beta 0.9"),

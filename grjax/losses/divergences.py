@@ -37,8 +37,8 @@ def brier(logits: ArrayLike, labels: ArrayLike) -> jax.Array:
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.brier(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([0.068, 1.429], dtype=float32)
+      >>> losses.brier(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [0.068, 1.429]
 
     Reference: Brier, 1950.
     """
@@ -110,8 +110,8 @@ def js(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.js(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([0.231, 1.494], dtype=float32)
+      >>> losses.js(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [0.231, 1.494]
 
     Reference: Englesson & Azizpour, NeurIPS 2021 (arXiv:2105.04522).
     """
@@ -166,3 +166,41 @@ def gjs(
     of_label = -jnp.where(is_label, log_m, 0).sum(-1)
     of_views = (jnp.exp(stacked) * (stacked - log_m[None])).sum(-1).mean(0)
     return (pi * of_label + (1 - pi) * of_views) / (-(1 - pi) * log_rest)
+
+
+@in_range
+def rll(
+    logits: ArrayLike, labels: ArrayLike, *, alpha: Annotated[ArrayLike, In("(0, inf)")] = 0.01
+) -> jax.Array:
+    """Robust log loss: L = log((alpha + 1) / (alpha + p_y)) - mean over k != y of log(alpha / (alpha + p_k)).
+
+    It is 0 where the label has all of the probability, and bounded from both sides.
+
+    Args:
+      logits: `[..., C]`, floating and finite.
+      labels: class indices in [0, C), `[...]`, integer.
+      alpha: > 0; the smaller, the closer to a logarithm. May be traced.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: shapes that do not fit, logits that are not floating, labels that are not integers, or a
+        hyper-parameter out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from grjax import losses
+      >>> losses.rll(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [2.692, 5.577]
+
+    Reference: Patel & Sastry, PAKDD 2021 (arXiv:2107.09957).
+    """
+    log_p, log_p_label, labels = log_softmax(logits, labels)
+    alpha = jnp.asarray(alpha, log_p.dtype)
+    is_label = jax.nn.one_hot(labels, log_p.shape[-1], dtype=bool)
+    # log(1 + p / alpha) of each class: exact where p is small.
+    above = jnp.log1p(jnp.exp(log_p) / alpha)
+    of_others = jnp.where(is_label, 0, above).sum(-1) / (log_p.shape[-1] - 1)
+    of_label = -jnp.log1p(jnp.expm1(log_p_label) / (alpha + 1))  # log((alpha + 1) / (alpha + p_y))
+    return of_label + of_others

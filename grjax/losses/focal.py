@@ -91,8 +91,8 @@ def focal(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.focal(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([0.111, 2.117], dtype=float32)
+      >>> losses.focal(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [0.111, 2.117]
 
     Reference: Lin et al., ICCV 2017 (arXiv:1708.02002).
     """

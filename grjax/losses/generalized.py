@@ -67,8 +67,8 @@ def gce(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.gce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([0.221, 1.131], dtype=float32)
+      >>> losses.gce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [0.221, 1.131]
 
     Reference: Zhang & Sabuncu, NeurIPS 2018.
     """
@@ -136,8 +136,8 @@ def truncated_gce(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.truncated_gce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([0.221, 0.549], dtype=float32)
+      >>> losses.truncated_gce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [0.221, 0.549]
 
     Reference: Zhang & Sabuncu, NeurIPS 2018.
     """
@@ -205,8 +205,8 @@ def taylor_ce(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.taylor_ce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([0.236, 1.293], dtype=float32)
+      >>> losses.taylor_ce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [0.236, 1.293]
 
     Reference: Feng et al., IJCAI 2020.
     """
@@ -272,8 +272,8 @@ def phuber_ce(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.phuber_ce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([0.240, 1.480], dtype=float32)
+      >>> losses.phuber_ce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [0.240, 1.480]
 
     Reference: Menon et al., ICLR 2020.
     """
@@ -345,11 +345,73 @@ def phuber_gce(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.phuber_gce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([0.221, 1.131], dtype=float32)
+      >>> losses.phuber_gce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [0.221, 1.131]
 
     Reference: Menon et al., ICLR 2020.
     """
     return from_emphasis(
         logits, labels, PHuberGCE(tau, q), epsilon=epsilon, normalization=normalization, axis_name=axis_name
+    )
+
+
+@family
+class Poly1:
+    """L = -log p + coefficient (1 - p); w = 2 (1 - p) (1 + coefficient p)."""
+
+    coefficient: ArrayLike
+
+    def value(self, log_odds: jax.Array) -> jax.Array:
+        coefficient = jnp.asarray(self.coefficient, log_odds.dtype)
+        return -log_p(log_odds) + coefficient * jax.nn.sigmoid(-log_odds)
+
+    def log_weight(self, log_odds: jax.Array) -> jax.Array:
+        coefficient = jnp.asarray(self.coefficient, log_odds.dtype)
+        return LOG_2 + log_not_p(log_odds) + jnp.log1p(coefficient * jax.nn.sigmoid(log_odds))
+
+
+@in_range
+def poly_1(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    coefficient: Annotated[ArrayLike, In("(-1, inf)")] = 1.0,
+    epsilon: Annotated[ArrayLike, In("[0, inf)")] | None = None,
+    normalization: Normalization = "none",
+    axis_name: str | None = None,
+) -> jax.Array:
+    """Poly-1: cross-entropy with another first coefficient of its series in 1 - p.
+
+    L = -log p + coefficient (1 - p), w = 2 (1 - p) (1 + coefficient p): cross-entropy and MAE. The paper
+    calls the coefficient epsilon.
+
+    Args:
+      logits: `[..., C]`, floating. May hold -inf for classes that are masked out.
+      labels: class indices in [0, C), `[...]`, integer.
+      coefficient: > -1; 0 is cross-entropy. Scalar or broadcastable to `[...]`; may be traced.
+      epsilon: by which fitted examples stop pulling: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
+        instead of 2 (1 - p); see `gradient_rescaling`. None: 0, the gradient of the value; 1e-6 under
+        normalization='batch'.
+      normalization: by what value and gradient are divided: 'none'; 'integral', that of w over p in [0, 1]
+        (derivative normalisation, X-DN in the GR paper); 'batch', the mean of w over all examples of the
+        call.
+      axis_name: for 'batch' inside `jax.pmap` or `jax.shard_map`: the axis over which the batch is spread.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: shapes that do not fit, logits that are not floating, labels that are not integers, or a
+        hyper-parameter out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from grjax import losses
+      >>> losses.poly_1(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [0.453, 3.133]
+
+    Reference: Leng et al., ICLR 2022 (arXiv:2204.12511).
+    """
+    return from_emphasis(
+        logits, labels, Poly1(coefficient), epsilon=epsilon, normalization=normalization, axis_name=axis_name
     )

@@ -1,6 +1,6 @@
 """The label-distributionally robust loss with a KL regulariser."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ def ldr_kl(
     *,
     lam: Annotated[ArrayLike, In("(0, inf)")] = 10.0,
     margin: Annotated[ArrayLike, In("[0, inf)")] = 0.1,
+    scores: Literal["logits", "softplus"] = "logits",
 ) -> jax.Array:
     """LDR-KL: L = lam log( (1 / C) sum over k of exp((z_k - z_y + margin [k != y]) / lam) ).
 
@@ -24,11 +25,15 @@ def ldr_kl(
     lam = 1 with margin 0 is cross-entropy less log C; lam -> 0 the multi-class hinge loss of Crammer and
     Singer; lam -> infinity the mean violation, which is symmetric and thus robust.
 
+    The code of the authors, and JAL's, takes softplus(z) over its mean over the classes for z, and their
+    published hyper-parameters are for that: scores='softplus', as the published defaults have it.
+
     Args:
       logits: `[..., C]`, floating and finite.
       labels: class indices, `[...]`, integer.
       lam: > 0; may be traced.
       margin: >= 0; may be traced.
+      scores: what stands for z in the formula: the 'logits' themselves, or 'softplus', normalised.
 
     Returns:
       The loss of each example, `[...]`, float32 (float64 for float64 logits).
@@ -41,6 +46,16 @@ def ldr_kl(
     logits, labels = checked(logits, labels)
     logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     lam, margin = jnp.asarray(lam, logits.dtype), jnp.asarray(margin, logits.dtype)
+    if scores == "softplus":
+        positive = jax.nn.softplus(logits)
+        # Where all underflow, which is of logits below -100, their ratio is that of the exponentials.
+        logits = jnp.where(
+            positive.sum(-1, keepdims=True) > 0,
+            positive / jnp.maximum(positive.mean(-1, keepdims=True), jnp.finfo(logits.dtype).tiny),
+            jax.nn.softmax(logits) * logits.shape[-1],
+        )
+    elif scores != "logits":
+        raise ValueError(f"scores must be 'logits' or 'softplus', got {scores!r}")
     is_label = jax.nn.one_hot(labels, logits.shape[-1], dtype=bool)
     violations = logits - at_label(logits, labels)[..., None] + jnp.where(is_label, 0, margin)
     return lam * (jax.nn.logsumexp(violations / lam, axis=-1) - jnp.log(float(logits.shape[-1])))

@@ -22,7 +22,7 @@ def logit_clip(
     """Cross-entropy on logits whose L2 norm is clipped, so that the loss is bounded.
 
     z <- delta z / |z| where |z| > threshold. A threshold equal to delta is clipping as the paper has it, and
-    the default; the authors' code sets a temperature tau with threshold = tau and delta = 1 / tau.
+    the default; the code of the authors and of JAL has a threshold tau and delta = 1 / tau.
 
     Args:
       logits: `[..., C]`, floating and finite.

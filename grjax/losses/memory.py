@@ -180,8 +180,70 @@ def self_adaptive(
       begin_steps: steps of plain cross-entropy.
       axis_name: the pmapped axis over which the batch is spread.
 
+    Returns:
+      The loss as a train step uses it.
+
+    Raises:
+      ValueError: a hyper-parameter out of its range.
+
+    Example:
+      >>> from grjax import losses
+      >>> loss = losses.self_adaptive(begin_steps=1000)
+
     Reference: Huang et al., NeurIPS 2020 (arXiv:2002.10319).
     """
+    return _drifting(momentum, begin_steps, axis_name, lambda log_p, target: -(target * log_p).sum(-1))
+
+
+@in_range
+def sat_sce(
+    *,
+    momentum: Annotated[ArrayLike, In("[0, 1)")] = 0.9,
+    alpha: Annotated[ArrayLike, In("[0, inf)")] = 1.0,
+    beta: Annotated[ArrayLike, In("[0, inf)")] = 0.3,
+    begin_steps: Annotated[int, In("[0, inf)")],
+    axis_name: str | None = None,
+) -> TrainingLoss:
+    """Self-adaptive training with symmetric cross-entropy: the drifting target in both directions.
+
+    As `self_adaptive`, with L = -w (alpha sum over k of t_k log p_k + beta sum over k of p_k log t_k). Where
+    t_k underflows, its log is that of the least normal number. Evaluates as cross-entropy.
+
+    Args:
+      momentum: of the memory, in [0, 1).
+      alpha: factor of cross-entropy, >= 0.
+      beta: factor of reverse cross-entropy, >= 0.
+      begin_steps: steps of plain cross-entropy.
+      axis_name: the pmapped axis over which the batch is spread.
+
+    Returns:
+      The loss as a train step uses it.
+
+    Raises:
+      ValueError: a hyper-parameter out of its range.
+
+    Example:
+      >>> from grjax import losses
+      >>> loss = losses.sat_sce(begin_steps=1000)
+
+    Reference: Huang et al., NeurIPS 2020 (arXiv:2002.10319), in the authors' code.
+    """
+
+    def both(log_p: jax.Array, target: jax.Array) -> jax.Array:
+        log_target = jnp.log(jnp.maximum(target, jnp.finfo(target.dtype).tiny))
+        forward, reverse = (target * log_p).sum(-1), (jnp.exp(log_p) * log_target).sum(-1)
+        return -jnp.asarray(alpha, log_p.dtype) * forward - jnp.asarray(beta, log_p.dtype) * reverse
+
+    return _drifting(momentum, begin_steps, axis_name, both)
+
+
+def _drifting(
+    momentum: ArrayLike,
+    begin_steps: int,
+    axis_name: str | None,
+    of_target: Callable[[jax.Array, jax.Array], jax.Array],
+) -> TrainingLoss:
+    """Cross-entropy, and then a loss (log p [B, C], target [B, C]) -> [B] of targets that drift."""
 
     def init(labels: jax.Array, num_classes: int) -> jax.Array:
         return jax.nn.one_hot(labels, num_classes, dtype=jnp.float32)
@@ -197,7 +259,99 @@ def self_adaptive(
         if axis_name is not None:
             mean = jax.lax.pmean(mean, axis_name)
         begun = step >= begin_steps
-        corrected = -(weights / mean) * (drifted * log_p).sum(-1)
+        corrected = (weights / mean) * of_target(log_p, drifted)
         return jnp.where(begun, corrected, -log_p_label), jnp.where(begun, drifted, rows)
+
+    return TrainingLoss(init, apply, lambda logits, labels, step: cross_entropy(logits, labels))
+
+
+@in_range
+def ldam(
+    *,
+    max_margin: Annotated[ArrayLike, In("[0, inf)")] = 0.5,
+    scale: Annotated[ArrayLike, In("(0, inf)")] = 30.0,
+) -> TrainingLoss:
+    """Label-distribution-aware margins: L = -log of the label's softmax(scale (z - margin onehot(y))).
+
+    The margin of a class with n training examples is proportional to n^(-1/4), max_margin of the rarest one.
+    The memory is each example's margin, float32 `[N]`, from the labels that it is trained with, and never
+    changes. Evaluates without margins, with the scale.
+
+    Args:
+      max_margin: of the rarest class, >= 0.
+      scale: of the logits, > 0.
+
+    Returns:
+      The loss as a train step uses it.
+
+    Raises:
+      ValueError: a hyper-parameter out of its range.
+
+    Example:
+      >>> from grjax import losses
+      >>> loss = losses.ldam(max_margin=0.5)
+
+    Reference: Cao et al., NeurIPS 2019 (arXiv:1906.07413).
+    """
+
+    def init(labels: jax.Array, num_classes: int) -> jax.Array:
+        counts = jnp.zeros(num_classes, jnp.float32).at[labels].add(1)
+        inverse = jnp.where(counts > 0, jnp.maximum(counts, 1) ** -0.25, 0)
+        return (jnp.asarray(max_margin, jnp.float32) * inverse / inverse.max())[labels]
+
+    def apply(
+        logits: jax.Array, labels: jax.Array, rows: jax.Array, step: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        del step
+        logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+        margins = jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype) * rows[:, None]
+        return cross_entropy(jnp.asarray(scale, logits.dtype) * (logits - margins), labels), rows
+
+    def evaluate(logits: jax.Array, labels: jax.Array, step: jax.Array) -> jax.Array:
+        del step
+        logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+        return cross_entropy(jnp.asarray(scale, logits.dtype) * logits, labels)
+
+    return TrainingLoss(init, apply, evaluate)
+
+
+@in_range
+def nlnl(*, seed: Annotated[int, In("[0, 2**32)")] = 0) -> TrainingLoss:
+    """Negative learning: L = -log(1 - p_k) of a class k that is not the label, drawn anew at each step.
+
+    An example's k is a function of (seed, step, its number), uniform over the C - 1 other classes. The memory
+    is the examples' numbers, int32 `[N]`. Evaluates as cross-entropy.
+
+    Args:
+      seed: of the draws, in [0, 2**32).
+
+    Returns:
+      The loss as a train step uses it.
+
+    Raises:
+      ValueError: a seed out of its range.
+
+    Example:
+      >>> from grjax import losses
+      >>> loss = losses.nlnl(seed=1)
+
+    Reference: Kim et al., ICCV 2019 (arXiv:1908.07387).
+    """
+
+    def init(labels: jax.Array, num_classes: int) -> jax.Array:
+        del num_classes
+        return jnp.arange(len(labels), dtype=jnp.int32)
+
+    def apply(
+        logits: jax.Array, labels: jax.Array, rows: jax.Array, step: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        log_p, _, labels = log_softmax(logits, labels)
+        num_classes = log_p.shape[-1]
+        of_step = jax.random.fold_in(jax.random.key(seed), step)
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(of_step, rows)
+        offsets = jax.vmap(lambda key: jax.random.randint(key, (), 1, num_classes))(keys)
+        drawn = jax.nn.one_hot((labels + offsets) % num_classes, num_classes, dtype=bool)
+        # 1 - p_k is the sum of the others: exact where p_k rounds to 1.
+        return -jax.nn.logsumexp(jnp.where(drawn, -jnp.inf, log_p), axis=-1), rows
 
     return TrainingLoss(init, apply, lambda logits, labels, step: cross_entropy(logits, labels))

@@ -40,8 +40,8 @@ def nce(logits: ArrayLike, labels: ArrayLike) -> jax.Array:
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.nce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([0.051, 0.475], dtype=float32)
+      >>> losses.nce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [0.051, 0.475]
 
     Reference: Ma et al., ICML 2020 (arXiv:2006.13554).
     """
@@ -78,8 +78,8 @@ def nfl(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.nfl(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([0.025, 0.487], dtype=float32)
+      >>> losses.nfl(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [0.025, 0.487]
 
     Reference: Ma et al., ICML 2020 (arXiv:2006.13554).
     """
@@ -120,8 +120,8 @@ def ngce(logits: ArrayLike, labels: ArrayLike, *, q: Annotated[ArrayLike, In("(0
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.ngce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([0.089, 0.456], dtype=float32)
+      >>> losses.ngce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [0.089, 0.456]
 
     Reference: Ma et al., ICML 2020 (arXiv:2006.13554).
     """
@@ -153,8 +153,8 @@ def nnce(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.nnce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([0.636, 0.682], dtype=float32)
+      >>> losses.nnce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [0.636, 0.682]
 
     Reference: Ye et al., NeurIPS 2023.
     """
@@ -193,8 +193,8 @@ def nnfl(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.nnfl(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([0.636, 0.682], dtype=float32)
+      >>> losses.nnfl(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [0.636, 0.682]
 
     Reference: Ye et al., NeurIPS 2023.
     """
@@ -207,14 +207,19 @@ def nnfl(
 
 @in_range
 def amse(
-    logits: ArrayLike, labels: ArrayLike, *, a: Annotated[ArrayLike, In("(0, inf)")] = 30.0
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    a: Annotated[ArrayLike, In("(0, inf)")] = 30.0,
+    q: Annotated[ArrayLike, In("[1, inf)")] = 2.0,
 ) -> jax.Array:
-    """Asymmetric mean square error, the passive loss of JAL: L = |softmax(z) - a onehot(y)|^2 / C.
+    """Asymmetric mean square error, the passive loss of JAL: L = |softmax(z) - a onehot(y)|^q / C.
 
     Args:
       logits: `[..., C]`, floating and finite.
       labels: class indices in [0, C), `[...]`, integer.
       a: what is expected of the label's class instead of 1, > 0. May be traced.
+      q: power of the distance, summed over the classes, >= 1. May be traced.
 
     Returns:
       The loss of each example, `[...]`, float32 (float64 for float64 logits).
@@ -226,14 +231,17 @@ def amse(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.amse(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([284.474, 298.084], dtype=float32)
+      >>> losses.amse(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [284.474, 298.084]
 
     Reference: Joint Asymmetric Loss, ICCV 2025.
     """
-    log_p, log_p_label, _ = log_softmax(logits, labels)
-    p_label, a = jnp.exp(log_p_label), jnp.asarray(a, log_p.dtype)
-    return (jnp.exp(2 * log_p).sum(-1) - 2 * a * p_label + jnp.square(a)) / log_p.shape[-1]
+    log_p, log_p_label, labels = log_softmax(logits, labels)
+    a, q = jnp.asarray(a, log_p.dtype), jnp.asarray(q, log_p.dtype)
+    is_label = jax.nn.one_hot(labels, log_p.shape[-1], dtype=bool)
+    of_others = jnp.where(is_label, 0, jnp.exp(q * log_p)).sum(-1)
+    missing = jnp.abs(a - 1 - jnp.expm1(log_p_label))  # a - p_y
+    return (of_others + missing**q) / log_p.shape[-1]
 
 
 def active_passive(active: Loss, passive: Loss, *, alpha: ArrayLike, beta: ArrayLike) -> Loss:
@@ -289,8 +297,8 @@ def nce_mae(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.nce_mae(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([0.264, 1.368], dtype=float32)
+      >>> losses.nce_mae(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [0.264, 1.368]
 
     Reference: Ma et al., ICML 2020 (arXiv:2006.13554).
     """
@@ -327,8 +335,8 @@ def nce_rce(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.nce_rce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([2.013, 8.704], dtype=float32)
+      >>> losses.nce_rce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [2.013, 8.704]
 
     Reference: Ma et al., ICML 2020 (arXiv:2006.13554).
     """
@@ -367,8 +375,8 @@ def nfl_mae(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.nfl_mae(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([0.238, 1.381], dtype=float32)
+      >>> losses.nfl_mae(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [0.238, 1.381]
 
     Reference: Ma et al., ICML 2020 (arXiv:2006.13554).
     """
@@ -408,8 +416,8 @@ def nfl_rce(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.nfl_rce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([1.987, 8.717], dtype=float32)
+      >>> losses.nfl_rce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [1.987, 8.717]
 
     Reference: Ma et al., ICML 2020 (arXiv:2006.13554).
     """
@@ -448,8 +456,8 @@ def nce_agce(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.nce_agce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([2.288, 9.622], dtype=float32)
+      >>> losses.nce_agce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [2.288, 9.622]
 
     Reference: Zhou et al., ICML 2021 (arXiv:2106.03110).
     """
@@ -487,8 +495,8 @@ def nce_aul(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.nce_aul(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([2.032, 9.040], dtype=float32)
+      >>> losses.nce_aul(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [2.032, 9.040]
 
     Reference: Zhou et al., ICML 2021 (arXiv:2106.03110).
     """
@@ -524,8 +532,8 @@ def nce_ael(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.nce_ael(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([3.468, 4.390], dtype=float32)
+      >>> losses.nce_ael(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [3.468, 4.390]
 
     Reference: Zhou et al., ICML 2021 (arXiv:2106.03110).
     """
@@ -563,8 +571,8 @@ def anl_ce(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.anl_ce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([3.434, 5.783], dtype=float32)
+      >>> losses.anl_ce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [3.434, 5.783]
 
     Reference: Ye et al., NeurIPS 2023.
     """
@@ -602,8 +610,8 @@ def anl_fl(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.anl_fl(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([3.309, 5.846], dtype=float32)
+      >>> losses.anl_fl(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [3.309, 5.846]
 
     Reference: Ye et al., NeurIPS 2023.
     """
@@ -642,8 +650,8 @@ def jal_ce(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.jal_ce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([284.525, 298.558], dtype=float32)
+      >>> losses.jal_ce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [284.525, 298.558]
 
     Reference: Joint Asymmetric Loss, ICCV 2025.
     """
@@ -681,11 +689,63 @@ def jal_fl(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.jal_fl(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([284.500, 298.571], dtype=float32)
+      >>> losses.jal_fl(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [284.500, 298.571]
 
     Reference: Joint Asymmetric Loss, ICCV 2025.
     """
     active = functools.partial(nfl, gamma=gamma)
     passive = functools.partial(amse, a=a)
     return active_passive(active, passive, alpha=alpha, beta=beta)(logits, labels)
+
+
+@in_range
+def anl_ce_er(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    alpha: Annotated[ArrayLike, In("[0, inf)")] = 5.0,
+    beta: Annotated[ArrayLike, In("[0, inf)")] = 5.0,
+    lam: Annotated[ArrayLike, In("[0, inf)")] = 2.0,
+    p_min: Annotated[ArrayLike, In("(0, 1)")] = 1e-7,
+    axis_name: str | None = None,
+) -> jax.Array:
+    """Active negative loss with an entropy regulariser: ANL-CE + lam (log C - H(mean p of the batch)).
+
+    The regulariser keeps the predictions of a batch from all being one class. Each example has the share
+    lam (log C + sum over k of p_k log m_k) of it, m the mean of softmax(z) over all examples of the call,
+    also those that the caller masks out afterwards: the mean over the batch is the regulariser, in value and
+    gradient.
+
+    Args:
+      logits: `[..., C]`, floating and finite.
+      labels: class indices in [0, C), `[...]`, integer.
+      alpha: factor of the active loss NCE, >= 0. May be traced.
+      beta: factor of the passive loss NNCE, >= 0. May be traced.
+      lam: factor of the regulariser, >= 0. May be traced.
+      p_min: least probability of a class in NNCE, 0 < p_min < 1. May be traced.
+      axis_name: inside `jax.pmap` or `jax.shard_map`: the axis over which the batch is spread.
+
+    Returns:
+      The loss of each example, `[...]`, float32 (float64 for float64 logits).
+
+    Raises:
+      ValueError: shapes that do not fit, logits that are not floating, labels that are not integers, or a
+        hyper-parameter out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from grjax import losses
+      >>> losses.anl_ce_er(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [3.715, 6.063]
+
+    Reference: Ye et al., NeurIPS 2023, whose authors' later code has the regulariser.
+    """
+    log_p, _, labels = log_softmax(logits, labels)
+    p = jnp.exp(log_p)
+    mean = jax.lax.stop_gradient(p).mean(tuple(range(p.ndim - 1)))
+    if axis_name is not None:
+        mean = jax.lax.pmean(mean, axis_name)
+    log_mean = jnp.log(jnp.maximum(mean, jnp.finfo(p.dtype).tiny))
+    share = jnp.log(float(p.shape[-1])) + (p * jnp.expand_dims(log_mean, tuple(range(p.ndim - 1)))).sum(-1)
+    return anl_ce(logits, labels, alpha=alpha, beta=beta, p_min=p_min) + jnp.asarray(lam, p.dtype) * share

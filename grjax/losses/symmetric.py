@@ -67,8 +67,8 @@ def rce(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.rce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([1.962, 8.229], dtype=float32)
+      >>> losses.rce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [1.962, 8.229]
 
     Reference: Wang et al., ICCV 2019 (arXiv:1908.06112).
     """
@@ -139,8 +139,8 @@ def sce(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.sce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([1.986, 8.453], dtype=float32)
+      >>> losses.sce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [1.986, 8.453]
 
     Reference: Wang et al., ICCV 2019 (arXiv:1908.06112).
     """
@@ -188,8 +188,8 @@ def nmae(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.nmae(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([0.107, 0.447], dtype=float32)
+      >>> losses.nmae(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [0.107, 0.447]
 
     Reference: Ma et al., ICML 2020 (arXiv:2006.13554).
     """
@@ -234,8 +234,8 @@ def nrce(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.nrce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([0.107, 0.447], dtype=float32)
+      >>> losses.nrce(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [0.107, 0.447]
 
     Reference: Ma et al., ICML 2020 (arXiv:2006.13554).
     """

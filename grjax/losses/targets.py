@@ -41,8 +41,8 @@ def label_smoothing(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.label_smoothing(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([0.373, 2.173], dtype=float32)
+      >>> losses.label_smoothing(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [0.373, 2.173]
 
     Reference: Szegedy et al., CVPR 2016 (arXiv:1512.00567).
     """
@@ -72,8 +72,8 @@ def confidence_penalty(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.confidence_penalty(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([0.173, 2.173], dtype=float32)
+      >>> losses.confidence_penalty(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [0.173, 2.173]
 
     Reference: Pereyra et al., 2017 (arXiv:1701.06548).
     """
@@ -105,8 +105,8 @@ def bootstrap_soft(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.bootstrap_soft(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([0.261, 2.161], dtype=float32)
+      >>> losses.bootstrap_soft(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [0.261, 2.161]
 
     Reference: Reed et al., 2015 (arXiv:1412.6596).
     """
@@ -136,8 +136,8 @@ def bootstrap_hard(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.bootstrap_hard(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([0.240, 1.840], dtype=float32)
+      >>> losses.bootstrap_hard(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [0.240, 1.840]
 
     Reference: Reed et al., 2015 (arXiv:1412.6596).
     """
@@ -155,6 +155,7 @@ def epsilon_softmax(
     alpha: Annotated[ArrayLike, In("[0, inf)")] = 0.01,
     beta: Annotated[ArrayLike, In("[0, inf)")] = 5.0,
     mae_scale: Annotated[ArrayLike, In("(0, inf)")] = 2.0,
+    gamma: Annotated[ArrayLike, In("[0, inf)")] = 0.0,
     p_min: Annotated[ArrayLike, In("(0, 1)")] = 1e-8,
 ) -> jax.Array:
     """Cross-entropy on the epsilon-softmax, with MAE: L = alpha * -log p~_y + beta * mae_scale (1 - p_y).
@@ -169,6 +170,8 @@ def epsilon_softmax(
       alpha: factor of the cross-entropy on the epsilon-softmax, >= 0. May be traced.
       beta: factor of MAE, >= 0. May be traced.
       mae_scale: scale > 0 of MAE, see `mae`. May be traced.
+      gamma: exponent of a focal factor (1 - p~_y)^gamma on the cross-entropy, held constant in the gradient,
+        >= 0; 0 is without it. 0.1 with beta = 0 is the loss EFL, with MAE EFL + MAE. May be traced.
       p_min: least probability of a class, 0 < p_min < 1; below it no gradient flows. May be traced.
 
     Returns:
@@ -181,8 +184,8 @@ def epsilon_softmax(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.epsilon_softmax(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]))
-      Array([2.130, 9.072], dtype=float32)
+      >>> losses.epsilon_softmax(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0])).tolist()
+      [2.130, 9.072]
 
     Reference: Wang et al., NeurIPS 2024, epsilon-softmax.
     """
@@ -191,26 +194,38 @@ def epsilon_softmax(
     m, alpha, beta, mae_scale, p_min = (
         jnp.asarray(each, log_p.dtype) for each in (m, alpha, beta, mae_scale, p_min)
     )
+    gamma = jnp.asarray(gamma, log_p.dtype)
     log_mixed = jnp.where(predicted, jnp.logaddexp(log_p_label, jnp.log(m)), log_p_label) - jnp.log1p(m)
     ece = -jnp.maximum(log_mixed, jnp.log(p_min))
+    not_p = -jnp.expm1(log_p_label)
+    not_mixed = jnp.where(predicted, not_p, m + not_p) / (1 + m)
+    ece *= jax.lax.stop_gradient(jnp.where(gamma == 0, 1, not_mixed**gamma))
     return alpha * ece - beta * mae_scale * jnp.expm1(log_p_label)
 
 
 @in_range
 def proselflc(
-    logits: ArrayLike, labels: ArrayLike, *, trust: Annotated[ArrayLike, In("[0, 1]")]
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    trust: Annotated[ArrayLike, In("[0, 1]")],
+    kl: bool = False,
+    detached: bool = False,
 ) -> jax.Array:
     """Progressive self label correction: the target moves from the label to the prediction.
 
     Cross-entropy with the target (1 - e) onehot(y) + e softmax(z), e = trust * (1 - H(softmax(z)) / log C):
     the more certain the prediction, the more it is trusted. The gradient flows through the target, not
-    through e. `trust`, the global trust in the model, is in [0, 1] and usually a
-    schedule over training: 'proselflc' of `grjax.losses.schedules`.
+    through e. The later code of the same authors takes KL(target | softmax(z)) for a value and, where it
+    shows CIFAR-100, holds the target constant: kl=True, detached=True.
 
     Args:
       logits: `[..., C]`, floating and finite.
       labels: class indices in [0, C), `[...]`, integer.
-      trust: the global trust in the model, in [0, 1]; usually a schedule over training. May be traced.
+      trust: the global trust in the model, in [0, 1]; usually a schedule over training, 'proselflc' of
+        `grjax.losses.schedules`. May be traced.
+      kl: subtract the target's own entropy, so that the value is the divergence of the target.
+      detached: hold the target constant: the gradient is then (1 - e) (softmax(z) - onehot(y)).
 
     Returns:
       The loss of each example, `[...]`, float32 (float64 for float64 logits).
@@ -222,8 +237,8 @@ def proselflc(
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax import losses
-      >>> losses.proselflc(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]), trust=0.5)
-      Array([0.324, 1.929], dtype=float32)
+      >>> losses.proselflc(jnp.array([[2., 0., 0.], [0., 2., 0.]]), jnp.array([0, 0]), trust=0.5).tolist()
+      [0.324, 1.929]
 
     Reference: Wang et al., CVPR 2021 (arXiv:2005.03788).
     """
@@ -231,4 +246,10 @@ def proselflc(
     entropy = _entropy(log_p)
     certainty = 1 - entropy / jnp.log(jnp.asarray(log_p.shape[-1], log_p.dtype))
     e = jax.lax.stop_gradient(jnp.asarray(trust, log_p.dtype) * certainty)
-    return -(1 - e) * log_p_label + e * entropy
+    of_label = -(1 - e) * log_p_label
+    value = of_label + e * entropy
+    if kl:
+        not_p = -jnp.expm1(log_p_label)
+        log_target = jnp.log1p(-e * not_p)  # of the label's class; of the others it is log e + log p_k
+        value = jnp.exp(log_target) * (log_target - log_p_label) + not_p * jax.scipy.special.xlogy(e, e)
+    return jax.lax.stop_gradient(value - of_label) + of_label if detached else value

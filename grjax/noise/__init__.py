@@ -43,6 +43,7 @@ from grjax.noise.symmetric import (
     uniform_mix,
 )
 from grjax.plain_values import plain
+from grjax.ranges import In
 from grjax.registry import check_options, lookup
 
 __all__ = [
@@ -156,8 +157,7 @@ def create(name: str, *, seed: int = 0, **options: Any) -> Callable[..., NoisyLa
     """
     seed, options = plain(seed), plain(options)
     model = _bind("noise", name, {**options, "seed": seed})
-    if not 0 <= seed < 2**64:
-        raise ConfigError(f"noise.seed: must be in [0, 2**64), got {seed}")
+    In("[0, 2**64)").check("noise.seed", seed)
 
     def corrupt(
         labels: np.ndarray,
@@ -241,9 +241,6 @@ def _bind(where: str, name: str, options: Mapping[str, Any]) -> BoundModel:
     """The model with its checked options; `where` is the config section that they come from."""
     function = lookup(f"{where}.name", _MODELS, name)
     check_options(where, name, function, options, supplied=_SUPPLIED)
-    rate = options.get("rate", 0.0)
-    if not 0 <= rate <= 1:
-        raise ConfigError(f"{where}.rate: must be in [0, 1], got {rate}")
     if name == "compose":
         parts = [
             _bind(f"{where}.parts[{number}]", part["name"], _without_name(part))

@@ -5,11 +5,13 @@ They differ in what is flipped and in how much: see docs/noise.md. All are neste
 """
 
 import warnings
+from typing import Annotated
 
 import numpy as np
 
 from grjax.noise.class_map import check_num_classes, flip_to, map_transition
 from grjax.noise.draws import Draw, class_uniforms
+from grjax.ranges import In
 
 # The fine labels of each superclass, ascending, which is the alphabetical order of their names.
 SUPERCLASSES = {
@@ -41,7 +43,13 @@ class LegacyNoiseWarning(UserWarning):
 
 
 def asymmetric_cifar100_swap(
-    labels: np.ndarray, num_classes: int, ids: np.ndarray, *, rate: float, seed: int, draw: Draw = "bernoulli"
+    labels: np.ndarray,
+    num_classes: int,
+    ids: np.ndarray,
+    *,
+    rate: Annotated[float, In("[0, 1]")],
+    seed: int,
+    draw: Draw = "bernoulli",
 ) -> np.ndarray:
     """In each superclass two of its five classes, drawn by the seed, become each other with `rate`.
 
@@ -57,7 +65,13 @@ def asymmetric_cifar100_swap(
 
 
 def asymmetric_cifar100_next(
-    labels: np.ndarray, num_classes: int, ids: np.ndarray, *, rate: float, seed: int, draw: Draw = "bernoulli"
+    labels: np.ndarray,
+    num_classes: int,
+    ids: np.ndarray,
+    *,
+    rate: Annotated[float, In("[0, 1]")],
+    seed: int,
+    draw: Draw = "bernoulli",
 ) -> np.ndarray:
     """Every class becomes the next of its superclass, alphabetically and in a circle, with `rate`.
 
@@ -70,7 +84,13 @@ def asymmetric_cifar100_next(
 
 
 def asymmetric_cifar100_block_legacy(
-    labels: np.ndarray, num_classes: int, ids: np.ndarray, *, rate: float, seed: int, draw: Draw = "bernoulli"
+    labels: np.ndarray,
+    num_classes: int,
+    ids: np.ndarray,
+    *,
+    rate: Annotated[float, In("[0, 1]")],
+    seed: int,
+    draw: Draw = "bernoulli",
 ) -> np.ndarray:
     """Legacy: every label becomes the next within its block of five *label numbers*, with `rate`.
 
@@ -92,17 +112,17 @@ def asymmetric_cifar100_block_legacy(
     return flip_to(targets, labels, ids, rate, seed, draw)
 
 
-def swap_transition(num_classes: int, *, rate: float, seed: int) -> np.ndarray:
+def swap_transition(num_classes: int, *, rate: Annotated[float, In("[0, 1]")], seed: int) -> np.ndarray:
     """T of `asymmetric_cifar100_swap`: it depends on the seed."""
     return map_transition(_swap(num_classes, seed), rate)
 
 
-def next_transition(num_classes: int, *, rate: float) -> np.ndarray:
+def next_transition(num_classes: int, *, rate: Annotated[float, In("[0, 1]")]) -> np.ndarray:
     """T of `asymmetric_cifar100_next`."""
     return map_transition(_next(num_classes), rate)
 
 
-def block_transition(num_classes: int, *, rate: float) -> np.ndarray:
+def block_transition(num_classes: int, *, rate: Annotated[float, In("[0, 1]")]) -> np.ndarray:
     """T of `asymmetric_cifar100_block_legacy`."""
     return map_transition(_next_in_block(num_classes), rate)
 

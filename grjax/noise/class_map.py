@@ -7,11 +7,13 @@ label that was flipped before.
 """
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import numpy as np
 
 from grjax.errors import ConfigError
 from grjax.noise.draws import Draw, choose, uniforms
+from grjax.ranges import In
 
 # truck -> automobile, bird -> airplane, deer -> horse, cat <-> dog
 CIFAR10 = {9: 1, 2: 0, 4: 7, 3: 5, 5: 3}
@@ -22,7 +24,13 @@ FASHION_MNIST = {9: 7, 7: 5, 2: 6, 4: 3, 3: 4}
 
 
 def pair_flip(
-    labels: np.ndarray, num_classes: int, ids: np.ndarray, *, rate: float, seed: int, draw: Draw = "bernoulli"
+    labels: np.ndarray,
+    num_classes: int,
+    ids: np.ndarray,
+    *,
+    rate: Annotated[float, In("[0, 1]")],
+    seed: int,
+    draw: Draw = "bernoulli",
 ) -> np.ndarray:
     """Pair-flip noise: with probability `rate` class i becomes class i + 1, the last one the first.
 
@@ -51,7 +59,13 @@ def pair_flip(
 
 
 def asymmetric_cifar10(
-    labels: np.ndarray, num_classes: int, ids: np.ndarray, *, rate: float, seed: int, draw: Draw = "bernoulli"
+    labels: np.ndarray,
+    num_classes: int,
+    ids: np.ndarray,
+    *,
+    rate: Annotated[float, In("[0, 1]")],
+    seed: int,
+    draw: Draw = "bernoulli",
 ) -> np.ndarray:
     """CIFAR-10's truck to automobile, bird to airplane, deer to horse, cat to dog and back, each with `rate`.
 
@@ -66,7 +80,13 @@ def asymmetric_cifar10(
 
 
 def asymmetric_mnist(
-    labels: np.ndarray, num_classes: int, ids: np.ndarray, *, rate: float, seed: int, draw: Draw = "bernoulli"
+    labels: np.ndarray,
+    num_classes: int,
+    ids: np.ndarray,
+    *,
+    rate: Annotated[float, In("[0, 1]")],
+    seed: int,
+    draw: Draw = "bernoulli",
 ) -> np.ndarray:
     """MNIST's 7 to 1, 2 to 7, 3 to 8, 5 to 6 and 6 to 5, each with `rate`.
 
@@ -78,7 +98,13 @@ def asymmetric_mnist(
 
 
 def asymmetric_fashion_mnist(
-    labels: np.ndarray, num_classes: int, ids: np.ndarray, *, rate: float, seed: int, draw: Draw = "bernoulli"
+    labels: np.ndarray,
+    num_classes: int,
+    ids: np.ndarray,
+    *,
+    rate: Annotated[float, In("[0, 1]")],
+    seed: int,
+    draw: Draw = "bernoulli",
 ) -> np.ndarray:
     """Fashion-MNIST's ankle boot to sneaker, sneaker to sandal, pullover to shirt, coat to dress and back.
 
@@ -92,36 +118,41 @@ def asymmetric_fashion_mnist(
 
 
 def flip_to(
-    targets: np.ndarray, labels: np.ndarray, ids: np.ndarray, rate: float, seed: int, draw: Draw = "bernoulli"
+    targets: np.ndarray,
+    labels: np.ndarray,
+    ids: np.ndarray,
+    rate: Annotated[float, In("[0, 1]")],
+    seed: int,
+    draw: Draw = "bernoulli",
 ) -> np.ndarray:
     """Noise that turns class i to class targets[i]: int32 [N]."""
     chosen = choose(uniforms(seed, ids)[0], labels, ids, rate, draw)
     return np.where(chosen, targets[labels], labels).astype(np.int32)
 
 
-def map_transition(targets: np.ndarray, rate: float) -> np.ndarray:
+def map_transition(targets: np.ndarray, rate: Annotated[float, In("[0, 1]")]) -> np.ndarray:
     """T of `flip_to`: 1 - rate on the diagonal and `rate` at the target, 1 where a class has none."""
     matrix = (1 - rate) * np.eye(len(targets))
     matrix[np.arange(len(targets)), targets] += rate
     return matrix
 
 
-def pair_flip_transition(num_classes: int, *, rate: float) -> np.ndarray:
+def pair_flip_transition(num_classes: int, *, rate: Annotated[float, In("[0, 1]")]) -> np.ndarray:
     """T of `pair_flip`."""
     return map_transition(_next(num_classes), rate)
 
 
-def cifar10_transition(num_classes: int, *, rate: float) -> np.ndarray:
+def cifar10_transition(num_classes: int, *, rate: Annotated[float, In("[0, 1]")]) -> np.ndarray:
     """T of `asymmetric_cifar10`."""
     return map_transition(_targets(CIFAR10, num_classes, "asymmetric_cifar10"), rate)
 
 
-def mnist_transition(num_classes: int, *, rate: float) -> np.ndarray:
+def mnist_transition(num_classes: int, *, rate: Annotated[float, In("[0, 1]")]) -> np.ndarray:
     """T of `asymmetric_mnist`."""
     return map_transition(_targets(MNIST, num_classes, "asymmetric_mnist"), rate)
 
 
-def fashion_mnist_transition(num_classes: int, *, rate: float) -> np.ndarray:
+def fashion_mnist_transition(num_classes: int, *, rate: Annotated[float, In("[0, 1]")]) -> np.ndarray:
     """T of `asymmetric_fashion_mnist`."""
     return map_transition(_targets(FASHION_MNIST, num_classes, "asymmetric_fashion_mnist"), rate)
 

@@ -5,9 +5,11 @@ promise for what its distributions make of it. The upper words of the counter ke
 different purposes with the same seed; `grjax.data` uses those below 16.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+
+from grjax.ranges import In
 
 NOISE = 0  # which examples are flipped, and to what
 CLASSES = 16  # what is drawn once for a class
@@ -49,7 +51,11 @@ def class_uniforms(seed: int, label: int, how_many: int) -> np.ndarray:
 
 
 def choose(
-    u: np.ndarray, labels: np.ndarray, ids: np.ndarray, rate: float, draw: Draw = "bernoulli"
+    u: np.ndarray,
+    labels: np.ndarray,
+    ids: np.ndarray,
+    rate: Annotated[float, In("[0, 1]")],
+    draw: Draw = "bernoulli",
 ) -> np.ndarray:
     """Which examples noise of a rate takes, by their numbers `u`; what it takes at .2 it takes at .4 too.
 

@@ -7,24 +7,32 @@ Adding one: write it so, and name it in `_SELECTIONS`.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from grjax.errors import ConfigError
 from grjax.noise.draws import IMBALANCE, floor, rank_within, uniforms
+from grjax.ranges import In
 from grjax.registry import check_options, lookup
 
 Selection = Callable[[np.ndarray, int, np.ndarray], np.ndarray]
 
 
-def none(labels: np.ndarray, num_classes: int, ids: np.ndarray, *, seed: int = 0) -> np.ndarray:
+def none(
+    labels: np.ndarray, num_classes: int, ids: np.ndarray, *, seed: Annotated[int, In("[0, 2**64)")] = 0
+) -> np.ndarray:
     """Every example stays."""
     return np.ones(len(labels), bool)
 
 
 def long_tail(
-    labels: np.ndarray, num_classes: int, ids: np.ndarray, *, ratio: float, seed: int = 0
+    labels: np.ndarray,
+    num_classes: int,
+    ids: np.ndarray,
+    *,
+    ratio: Annotated[float, In("[1, inf)")],
+    seed: Annotated[int, In("[0, 2**64)")] = 0,
 ) -> np.ndarray:
     """Exponential decay: of the n examples of class c, floor(n ratio^(-c / (C - 1))) stay, at least one.
 
@@ -40,7 +48,7 @@ def long_tail(
     Returns:
       Which examples stay, bool [N].
     """
-    fractions = _at_least_one("ratio", ratio) ** (-np.arange(num_classes) / (num_classes - 1))
+    fractions = float(ratio) ** (-np.arange(num_classes) / (num_classes - 1))
     return _keep(fractions * np.bincount(labels, minlength=num_classes), labels, ids, seed)
 
 
@@ -49,9 +57,9 @@ def step(
     num_classes: int,
     ids: np.ndarray,
     *,
-    ratio: float,
-    fraction: float = 0.5,
-    seed: int = 0,
+    ratio: Annotated[float, In("[1, inf)")],
+    fraction: Annotated[float, In("[0, 1]")] = 0.5,
+    seed: Annotated[int, In("[0, 2**64)")] = 0,
 ) -> np.ndarray:
     """Of the last floor(fraction C) classes, only floor(n / ratio) of n examples stay, at least one.
 
@@ -66,15 +74,18 @@ def step(
     Returns:
       Which examples stay, bool [N].
     """
-    if not 0 <= fraction <= 1:
-        raise ConfigError(f"imbalance.fraction: must be in [0, 1], got {fraction}")
     small = np.arange(num_classes) >= num_classes - floor(fraction * num_classes)
-    counts = np.bincount(labels, minlength=num_classes) / np.where(small, _at_least_one("ratio", ratio), 1)
+    counts = np.bincount(labels, minlength=num_classes) / np.where(small, ratio, 1)
     return _keep(counts, labels, ids, seed)
 
 
 def positive_negative(
-    labels: np.ndarray, num_classes: int, ids: np.ndarray, *, ratio: float, seed: int = 0
+    labels: np.ndarray,
+    num_classes: int,
+    ids: np.ndarray,
+    *,
+    ratio: Annotated[float, In("(0, inf)")],
+    seed: Annotated[int, In("[0, 2**64)")] = 0,
 ) -> np.ndarray:
     """Two classes in the ratio of positives to negatives, as the GR paper's IMDB at 10:1 and 50:1.
 
@@ -93,8 +104,6 @@ def positive_negative(
     """
     if num_classes != 2:
         raise ConfigError(f"imbalance.name: 'positive_negative' is for two classes, not for {num_classes}")
-    if not 0 < ratio < np.inf:
-        raise ConfigError(f"imbalance.ratio: must be above 0 and finite, got {ratio}")
     negatives, positives = np.bincount(labels, minlength=2)
     counts = np.array([min(negatives, positives / ratio), min(positives, negatives * ratio)])
     return _keep(counts, labels, ids, seed)
@@ -122,7 +131,7 @@ def create(name: str, *, seed: int = 0, **options: Any) -> Selection:
       **options: keywords of the selection, checked against its signature.
 
     Raises:
-      ConfigError: unknown name or option; the returned function raises it for values out of range.
+      ConfigError: unknown name or option, or a value out of range.
 
     Example:
       >>> import numpy as np
@@ -135,8 +144,6 @@ def create(name: str, *, seed: int = 0, **options: Any) -> Selection:
     function = lookup("imbalance.name", _SELECTIONS, name)
     options["seed"] = seed
     check_options("imbalance", name, function, options, supplied=("labels", "num_classes", "ids"))
-    if not 0 <= seed < 2**64:
-        raise ConfigError(f"imbalance.seed: must be in [0, 2**64), got {seed}")
     return lambda labels, num_classes, ids: function(labels, num_classes, ids, **options)
 
 
@@ -144,9 +151,3 @@ def _keep(counts: np.ndarray, labels: np.ndarray, ids: np.ndarray, seed: int) ->
     """The first counts[c] of each class by their numbers, at least one."""
     ranks, _ = rank_within(labels, uniforms(seed, ids, IMBALANCE)[0], ids)
     return ranks < np.maximum(floor(counts), 1)[labels]
-
-
-def _at_least_one(key: str, value: float) -> float:
-    if not 1 <= value < np.inf:
-        raise ConfigError(f"imbalance.{key}: must be at least 1 and finite, got {value}")
-    return float(value)

@@ -1,11 +1,12 @@
 """Label noise that depends on the image."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 
 from grjax.noise.draws import FLIP_RATES, class_uniforms, uniforms
+from grjax.ranges import In
 
 SPREAD = 0.1  # standard deviation of the flip rates, before truncation
 CHUNK = 256  # images that are decoded and multiplied at a time
@@ -19,7 +20,7 @@ def instance_dependent(
     ids: np.ndarray,
     images: np.ndarray,
     *,
-    rate: float,
+    rate: Annotated[float, In("[0, 1]")],
     scaling: Scaling = "standardised",
     seed: int,
 ) -> np.ndarray:
@@ -74,7 +75,7 @@ def instance_dependent(
     return noisy
 
 
-def expected_rate(rate: float) -> float:
+def expected_rate(rate: Annotated[float, In("[0, 1]")]) -> float:
     """The mean of the flip rates: of a normal distribution truncated to [0, 1], 0 for `rate` 0."""
     if rate == 0:
         return 0.0
@@ -92,7 +93,7 @@ def _draw(logits: np.ndarray, u: np.ndarray) -> np.ndarray:
     return np.minimum((u[:, None] >= upper).sum(axis=1), last)
 
 
-def _truncated_normal(u: np.ndarray, rate: float) -> np.ndarray:
+def _truncated_normal(u: np.ndarray, rate: Annotated[float, In("[0, 1]")]) -> np.ndarray:
     """Quantiles of the flip rates."""
     low, high = ndtr(-rate / SPREAD), ndtr((1 - rate) / SPREAD)
     return np.clip(rate + SPREAD * ndtri(low + u * (high - low)), 0, 1)

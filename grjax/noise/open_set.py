@@ -1,21 +1,24 @@
 """Open-set noise: images of another data set under the labels of this one."""
 
 import hashlib
+from typing import Annotated
 
 import numpy as np
 
 from grjax.errors import ConfigError
 from grjax.noise.draws import OPEN_SET, uniforms
+from grjax.ranges import In, in_range
 
 
+@in_range
 def replace_images(
     images: np.ndarray,
     ids: np.ndarray,
     others: np.ndarray,
     other_ids: np.ndarray,
     *,
-    rate: float,
-    seed: int = 0,
+    rate: Annotated[float, In("[0, 1]")],
+    seed: Annotated[int, In("[0, 2**64)")] = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """With probability `rate` an example's image becomes one of another data set, uniformly; its label stays.
 
@@ -40,10 +43,6 @@ def replace_images(
 
     Reference: Wang et al., CVPR 2018.
     """
-    if not 0 <= rate <= 1:
-        raise ConfigError(f"open_set.rate: must be in [0, 1], got {rate}")
-    if not 0 <= seed < 2**64:
-        raise ConfigError(f"open_set.seed: must be in [0, 2**64), got {seed}")
     if (images.dtype, images.shape[1:]) != (others.dtype, others.shape[1:]):
         raise ConfigError(
             f"open_set.name: its images are {list(others.shape[1:])} {others.dtype}, those of the training "

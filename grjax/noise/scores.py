@@ -1,15 +1,23 @@
 """Label noise that follows a model's scores: what looks like another class is taken for it."""
 
 import os
+from typing import Annotated
 
 import numpy as np
 
 from grjax.errors import ConfigError
 from grjax.noise.draws import uniforms
+from grjax.ranges import In
 
 
 def score_based(
-    labels: np.ndarray, num_classes: int, ids: np.ndarray, *, path: str, rate: float, seed: int
+    labels: np.ndarray,
+    num_classes: int,
+    ids: np.ndarray,
+    *,
+    path: str,
+    rate: Annotated[float, In("[0, 1]")],
+    seed: int,
 ) -> np.ndarray:
     """Score-based instance noise: examples become the class that they are most likely mistaken for.
 
@@ -43,7 +51,7 @@ def score_based(
     return np.where(flip < _probabilities(highest, rate), mistaken, labels).astype(np.int32)
 
 
-def _probabilities(highest: np.ndarray, rate: float) -> np.ndarray:
+def _probabilities(highest: np.ndarray, rate: Annotated[float, In("[0, 1]")]) -> np.ndarray:
     """min(1, k m) with the k that makes its mean `rate`."""
     if not rate or not len(highest):
         return np.zeros(len(highest))

@@ -5,12 +5,17 @@ example is flipped, the other to what. What is flipped at a rate is flipped, to 
 higher rate.
 """
 
+from typing import Annotated
+
 import numpy as np
 
 from grjax.noise.draws import choose, floor, rank_within, uniforms
+from grjax.ranges import In
 
 
-def symmetric(labels: np.ndarray, num_classes: int, ids: np.ndarray, *, rate: float, seed: int) -> np.ndarray:
+def symmetric(
+    labels: np.ndarray, num_classes: int, ids: np.ndarray, *, rate: Annotated[float, In("[0, 1]")], seed: int
+) -> np.ndarray:
     """Symmetric noise: with probability `rate` a label becomes one of the *other* classes, uniformly.
 
     Bernoulli, and the true class is excluded: the realised rate scatters around the nominal one with
@@ -34,7 +39,7 @@ def symmetric(labels: np.ndarray, num_classes: int, ids: np.ndarray, *, rate: fl
 
 
 def symmetric_exact_per_class(
-    labels: np.ndarray, num_classes: int, ids: np.ndarray, *, rate: float, seed: int
+    labels: np.ndarray, num_classes: int, ids: np.ndarray, *, rate: Annotated[float, In("[0, 1]")], seed: int
 ) -> np.ndarray:
     """Of the n examples of each class, exactly floor(rate n) become one of the *other* classes, uniformly.
 
@@ -50,7 +55,7 @@ def symmetric_exact_per_class(
 
 
 def symmetric_exact_global(
-    labels: np.ndarray, num_classes: int, ids: np.ndarray, *, rate: float, seed: int
+    labels: np.ndarray, num_classes: int, ids: np.ndarray, *, rate: Annotated[float, In("[0, 1]")], seed: int
 ) -> np.ndarray:
     """Exactly floor(rate N) of all examples become one of the *other* classes, uniformly.
 
@@ -65,7 +70,7 @@ def symmetric_exact_global(
 
 
 def symmetric_exact_transition(
-    labels: np.ndarray, num_classes: int, ids: np.ndarray, *, rate: float, seed: int
+    labels: np.ndarray, num_classes: int, ids: np.ndarray, *, rate: Annotated[float, In("[0, 1]")], seed: int
 ) -> np.ndarray:
     """Of the n examples of class i, exactly floor(n rate / (C - 1)) become class j, for every j but i.
 
@@ -83,7 +88,7 @@ def symmetric_exact_transition(
 
 
 def symmetric_including_true(
-    labels: np.ndarray, num_classes: int, ids: np.ndarray, *, rate: float, seed: int
+    labels: np.ndarray, num_classes: int, ids: np.ndarray, *, rate: Annotated[float, In("[0, 1]")], seed: int
 ) -> np.ndarray:
     """Exactly floor(rate N) of all examples get a new label, uniform over *all* classes, the true among them.
 
@@ -99,7 +104,7 @@ def symmetric_including_true(
 
 
 def uniform_mix(
-    labels: np.ndarray, num_classes: int, ids: np.ndarray, *, rate: float, seed: int
+    labels: np.ndarray, num_classes: int, ids: np.ndarray, *, rate: Annotated[float, In("[0, 1]")], seed: int
 ) -> np.ndarray:
     """With probability `rate` a label is drawn anew, uniform over *all* classes, the true among them.
 
@@ -113,14 +118,14 @@ def uniform_mix(
     return np.where(flip < rate, _any(num_classes, which), labels).astype(np.int32)
 
 
-def excluding_transition(num_classes: int, *, rate: float) -> np.ndarray:
+def excluding_transition(num_classes: int, *, rate: Annotated[float, In("[0, 1]")]) -> np.ndarray:
     """T of symmetric noise without the true class: 1 - rate on the diagonal, rate / (C - 1) elsewhere."""
     matrix = np.full((num_classes, num_classes), rate / (num_classes - 1))
     np.fill_diagonal(matrix, 1 - rate)
     return matrix
 
 
-def including_transition(num_classes: int, *, rate: float) -> np.ndarray:
+def including_transition(num_classes: int, *, rate: Annotated[float, In("[0, 1]")]) -> np.ndarray:
     """T of symmetric noise with the true class: (1 - rate) I + rate / C."""
     return (1 - rate) * np.eye(num_classes) + rate / num_classes
 

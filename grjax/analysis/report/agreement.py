@@ -9,7 +9,6 @@ import scipy.special
 from matplotlib.axes import Axes
 
 from grjax import config, experiment, losses
-from grjax.analysis.emphasis import log_weight
 from grjax.analysis.report.curves import NOTHING_WRONG, over_epochs
 from grjax.analysis.report.runs import Run, UnavailableError
 from grjax.analysis.report.style import (
@@ -24,6 +23,7 @@ from grjax.analysis.report.style import (
     legend_above,
     panel,
 )
+from grjax.analysis.weights import log_weight
 from grjax.emphasis import Emphasis, log_integral
 
 BINS = 25

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from grjax.analysis.emphasis import log_weight
 from grjax.analysis.report.agreement import weight_at
 from grjax.analysis.report.curves import NOTHING_WRONG
 from grjax.analysis.report.runs import Run, UnavailableError
 from grjax.analysis.report.style import Drawing, legend_above, panel, series
+from grjax.analysis.weights import log_weight
 from grjax.config import flatten
 from grjax.workdir import folder as workdir_lib
 

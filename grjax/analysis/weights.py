@@ -45,7 +45,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
         "gradient_rescaling:lam=1,beta=2", "imae:beta=16", "combined:a=0.5,b=1,lam=1,beta=4",
     ),
     "agreement": ("cross_entropy", "mae", "mse", "focal:gamma=0.5", "focal:gamma=0.5,detached=True"),
-    "generalized": ("gce", "truncated_gce", "taylor_ce", "phuber_ce", "phuber_gce"),
+    "generalized": ("gce", "truncated_gce", "taylor_ce", "phuber_ce", "phuber_gce", "poly_1"),
     "symmetric": ("rce", "sce", "nmae", "nrce", "agce", "aul", "ael"),
     "normalized": (
         "nce", "nfl", "ngce", "nnce", "amse", "nce_mae", "nce_rce", "nce_agce", "anl_ce", "jal_ce",
@@ -54,7 +54,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
         "label_smoothing", "confidence_penalty", "bootstrap_soft", "bootstrap_hard", "epsilon_softmax",
         "proselflc:trust=0.5", "forward_correction:transition=0.4", "backward_correction:transition=0.4",
     ),
-    "others": ("brier", "js", "gjs", "bi_tempered", "logit_clip", "ldr_kl"),
+    "others": ("brier", "js", "gjs", "rll", "bi_tempered", "logit_clip", "ldr_kl"),
 }  # fmt: skip
 
 
@@ -94,14 +94,14 @@ def parse(text: str) -> tuple[str, Emphasis]:
       ConfigError: not of that form, or an unknown loss or option.
 
     Example:
-      >>> from grjax.analysis.emphasis import parse
+      >>> from grjax.analysis.weights import parse
       >>> parse("gradient_rescaling:lam=0.5,beta=8")
       ('gradient_rescaling λ = 0.5, β = 8', PowerExponential(lam=0.5, beta=8))
     """
     name, _, written = text.partition(":")
     options = _options(text, written)
     for key in ("epsilon", "normalization", "per_class"):
-        if key in options:
+        if key in options and name in losses.names_of_p_alone():
             raise ConfigError(f"loss.{key}: is not of the weight, which is drawn both raw and normalised")
     for key, value in options.items():
         if isinstance(value, list | tuple):
