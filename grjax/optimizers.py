@@ -122,8 +122,9 @@ def create_schedule(
       ConfigError: unknown name or option, or a warm-up that is not shorter than the run.
     """
     schedule = lookup("schedule.name", _SCHEDULES, name)
-    check = {"warmup_steps": warmup_steps, "hold_steps": hold_steps, **options}
-    check_options("schedule", name, (schedule, create_schedule), check, ("name", "total_steps"))
+    given = {"warmup_steps": warmup_steps, "hold_steps": hold_steps, **options}
+    options = check_options("schedule", name, (schedule, create_schedule), given, ("name", "total_steps"))
+    warmup_steps, hold_steps = options.pop("warmup_steps"), options.pop("hold_steps")
     _check_ranges("schedule", options)
     if not 0 <= warmup_steps < total_steps:
         raise ConfigError(
@@ -227,7 +228,7 @@ def create(name: str, *, schedule: Schedule, **options: Any) -> optax.GradientTr
     """
     optimizer = lookup("optimizer.name", _OPTIMIZERS, name)
     supplied = ("moments", "schedule", "decoupled")
-    check_options("optimizer", name, (optimizer, clipped_decayed), options, supplied)
+    options = check_options("optimizer", name, (optimizer, clipped_decayed), options, supplied)
     _check_ranges("optimizer", options)
     if name == "adamw" and "weight_decay" not in options:
         raise ConfigError("optimizer.weight_decay: 'adamw' needs a value for it, none is given")

@@ -133,9 +133,9 @@ def create(name: str, *, seed: int = 0, **options: Any) -> Selection:
       array([100,  10,   1])
     """
     function = lookup("imbalance.name", _SELECTIONS, name)
-    options["seed"] = seed
-    check_options("imbalance", name, function, options, supplied=("labels", "num_classes", "ids"))
-    if not 0 <= seed < 2**64:
+    supplied = ("labels", "num_classes", "ids")
+    options = check_options("imbalance", name, function, {**options, "seed": seed}, supplied)
+    if not 0 <= options["seed"] < 2**64:
         raise ConfigError(f"imbalance.seed: must be in [0, 2**64), got {seed}")
     return lambda labels, num_classes, ids: function(labels, num_classes, ids, **options)
 
