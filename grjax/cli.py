@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from grjax import __version__, host
 from grjax.errors import ConfigError, GrjaxError, exit_in_one_line
+from grjax.paths import as_path
 
 if TYPE_CHECKING:
     from grjax.config.files import ConfigFile
@@ -145,7 +146,7 @@ def _run(file: "ConfigFile", start: float) -> None:
     from ml_collections import config_flags
 
     given = flags.FLAGS
-    mode, workdir = given.mode, Path(given.workdir).expanduser()
+    mode, workdir = given.mode, as_path(given.workdir)
     overrides = config_flags.get_override_values(given["config"])
     if mode == "evaluate":
         from grjax.evaluate import evaluate_checkpoint
@@ -160,7 +161,7 @@ def _run(file: "ConfigFile", start: float) -> None:
 
         if overrides:
             raise ConfigError(f"--config.{next(iter(overrides))}: a report takes each run's own config")
-        print(write_report([Path(each).expanduser() for each in given.workdir.split(",")]))
+        print(write_report(given.workdir.split(",")))
     elif mode == "sweep":
         from grjax.sweep import phases, workers
 
@@ -190,7 +191,7 @@ def _keep_compiled(cache: str) -> None:
     import jax
 
     if cache and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        jax.config.update("jax_compilation_cache_dir", str(Path(cache).expanduser()))
+        jax.config.update("jax_compilation_cache_dir", str(as_path(cache)))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 

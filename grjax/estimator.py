@@ -22,6 +22,7 @@ from grjax.errors import ConfigError
 from grjax.experiment import create_parts
 from grjax.fit import train_on_arrays
 from grjax.methods import Learner
+from grjax.plain_values import plain
 from grjax.workdir import predictions
 
 _BATCH = 256  # examples at a time in prediction; always so many, so that one program is compiled
@@ -93,7 +94,7 @@ class GRClassifier(ClassifierMixin, BaseEstimator):
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ConfigError(f"y: must hold at least 2 classes, got one class: {self.classes_[0]!r}")
-        seed = check_random_state(self.random_state).randint(2**31)
+        seed = check_random_state(plain(self.random_state)).randint(2**31)
         loss = {key: value for key, value in (("lam", self.lam), ("beta", self.beta)) if value is not None}
         layers = {"loss": loss, "train_epochs": self.epochs}, self.config or {}
         # float32 as training has it; `predict_proba` does the same.

@@ -1,8 +1,8 @@
 """Measuring a state on every split, and `--mode=evaluate`."""
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -19,6 +19,8 @@ from grjax.devices import PyTree, Step, replicate
 from grjax.errors import ConfigError, WorkdirError
 from grjax.experiment import Experiment
 from grjax.metrics import Predictions, Row
+from grjax.paths import as_path
+from grjax.plain_values import plain
 from grjax.together import Alone, Together
 from grjax.workdir import folder as workdir_lib
 from grjax.workdir import layout
@@ -103,7 +105,7 @@ def device_data(experiment: Experiment) -> DeviceData:
     return DeviceData(*replicate(arrays))
 
 
-def config_of(workdir: Path, overrides: Mapping[str, Any] | None = None) -> ConfigDict:
+def config_of(workdir: str | os.PathLike[str], overrides: Mapping[str, Any] | None = None) -> ConfigDict:
     """The config of a run that is looked at again.
 
     Args:
@@ -120,11 +122,13 @@ def config_of(workdir: Path, overrides: Mapping[str, Any] | None = None) -> Conf
             raise ConfigError(
                 f"{key}: evaluation takes the run's own config; {', '.join(_OVERRIDES)} can be set"
             )
-    return config_lib.resolve(workdir_lib.read_config(workdir), config_lib.unflatten(overrides))
+    return config_lib.resolve(workdir_lib.read_config(as_path(workdir)), config_lib.unflatten(overrides))
 
 
 def evaluate_checkpoint(
-    workdir: Path, step: int | None = None, overrides: Mapping[str, Any] | None = None
+    workdir: str | os.PathLike[str],
+    step: int | None = None,
+    overrides: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Measures a checkpoint of a run; prints all metrics and stores them in evaluation_{step}.json.
 
@@ -137,6 +141,7 @@ def evaluate_checkpoint(
       ConfigError: another override.
       WorkdirError: no such run or checkpoint, or its noise is not the config's any more.
     """
+    workdir, step = as_path(workdir), plain(step)
     config = config_of(workdir, overrides)
     experiment = experiment_lib.create(config, training=False)
     experiment.noise.check_equals(workdir / layout.NOISE)

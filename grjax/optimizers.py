@@ -118,8 +118,9 @@ def create_schedule(
       ConfigError: unknown name or option, or a warm-up that is not shorter than the run.
     """
     schedule = lookup("schedule.name", _SCHEDULES, name)
-    check = {"warmup_steps": warmup_steps, "hold_steps": hold_steps, **options}
-    check_options("schedule", name, (schedule, create_schedule), check, ("name", "total_steps"))
+    given = {"warmup_steps": warmup_steps, "hold_steps": hold_steps, **options}
+    options = check_options("schedule", name, (schedule, create_schedule), given, ("name", "total_steps"))
+    warmup_steps, hold_steps = options.pop("warmup_steps"), options.pop("hold_steps")
     if not 0 <= warmup_steps < total_steps:
         raise ConfigError(
             f"schedule.warmup_steps or warmup_epochs: must be from 0 to less than the {total_steps} steps of "
@@ -221,7 +222,7 @@ def create(name: str, *, schedule: Schedule, **options: Any) -> optax.GradientTr
     """
     optimizer = lookup("optimizer.name", _OPTIMIZERS, name)
     supplied = ("moments", "schedule", "decoupled")
-    check_options("optimizer", name, (optimizer, clipped_decayed), options, supplied)
+    options = check_options("optimizer", name, (optimizer, clipped_decayed), options, supplied)
     if name == "adamw" and "weight_decay" not in options:
         raise ConfigError("optimizer.weight_decay: 'adamw' needs a value for it, none is given")
     own = {key: value for key, value in options.items() if key in inspect.signature(optimizer).parameters}

@@ -15,6 +15,7 @@ import jax
 from jax.typing import ArrayLike
 
 from grjax.errors import ConfigError
+from grjax.plain_values import plain
 from grjax.ranges import annotations, range_in
 
 T = TypeVar("T")
@@ -40,7 +41,7 @@ def check_options(
     functions: Callable[..., Any] | tuple[Callable[..., Any], ...],
     options: Mapping[str, Any],
     supplied: Collection[str] = (),
-) -> None:
+) -> dict[str, Any]:
     """Checks `options` against the signature of a function, before it is called.
 
     Args:
@@ -49,6 +50,9 @@ def check_options(
       functions: a function, a class whose constructor takes the options, or several that share them.
       options: keyword arguments from a config.
       supplied: names of the parameters that the library passes itself.
+
+    Returns:
+      The options, scalars of NumPy and of jax as numbers of Python.
 
     Raises:
       ConfigError: an option is unknown, of the wrong type or out of its range, or a required one is missing.
@@ -63,6 +67,7 @@ def check_options(
         for key, parameter in parameters.items()
         if key not in supplied and parameter.kind is not parameter.VAR_KEYWORD
     }
+    options = plain(options)
     for key, value in options.items():
         if key not in parameters:
             raise ConfigError(f"{kind}.{key}: {name!r} has no such option; {closest(key, parameters)}")
@@ -76,6 +81,7 @@ def check_options(
     for key, parameter in parameters.items():
         if parameter.default is parameter.empty and key not in options:
             raise ConfigError(f"{kind}.{key}: {name!r} needs a value for it, none is given")
+    return dict(options)
 
 
 _SIMPLE = {

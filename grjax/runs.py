@@ -1,8 +1,8 @@
 """Runs on their way, the programs that take them through their steps, and where they go on."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,6 +12,7 @@ from grjax.devices import PyTree, Step
 from grjax.errors import WorkdirError
 from grjax.experiment import Experiment
 from grjax.metrics import Row
+from grjax.paths import as_path
 from grjax.steps import TrainState
 from grjax.stopwatch import Stopwatch
 from grjax.together import Together
@@ -40,11 +41,12 @@ class Run:
     def __init__(
         self,
         config: ConfigDict,
-        workdir: Path,
+        workdir: str | os.PathLike[str],
         experiment: Experiment,
         on_row: Callable[[Row], None] | None = None,
     ):
-        self.config, self.workdir, self.experiment, self.on_row = config, workdir, experiment, on_row
+        self.config, self.workdir = config, as_path(workdir)
+        self.experiment, self.on_row = experiment, on_row
         self.outcome: Outcome | None = None
 
 

@@ -2,9 +2,9 @@
 
 import contextlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -44,7 +44,7 @@ def programs_of(experiment: Experiment) -> Programs:
 
 def train_and_evaluate(
     config: ConfigDict,
-    workdir: Path,
+    workdir: str | os.PathLike[str],
     start_time: float | None = None,
     *,
     experiment: Experiment | None = None,

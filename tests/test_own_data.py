@@ -148,7 +148,7 @@ def test_a_bad_npz_is_refused(tmp_path):
         data.load("npz", dir=str(path))
     np.savez(path, images=IMAGES, labels=LABELS)
     os.truncate(path, 500)
-    with pytest.raises(ConfigError, match=r"mine\.npz cannot be read as \.npz"):
+    with pytest.raises(ConfigError, match=r"mine\.npz: cannot be read as \.npz"):
         data.load("npz", dir=str(path))
 
 

@@ -1,5 +1,6 @@
 """`--mode=audit`: which labels of a run's training set are probably wrong."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from grjax import experiment as experiment_lib
 from grjax.analysis import audit_files, audit_page, suspects
 from grjax.analysis.suspects import Audit
 from grjax.evaluate import config_of
+from grjax.paths import as_path
 from grjax.workdir import layout, predictions
 from grjax.workdir.checkpoints import Checkpoints
 from grjax.workdir.files import read_npz, write_json
@@ -23,7 +25,7 @@ _MANY_CLASSES = 20  # of more, no matrix is printed; audit.json has it
 
 
 def audit_run(
-    workdir: Path, overrides: Mapping[str, Any] | None = None, *, export: bool = False
+    workdir: str | os.PathLike[str], overrides: Mapping[str, Any] | None = None, *, export: bool = False
 ) -> dict[str, Any]:
     """Audits the training labels of a run, finished or not, from what it kept as it trained.
 
@@ -44,6 +46,7 @@ def audit_run(
       ConfigError: another override, or a run that was not evaluated after step 0.
       WorkdirError: no such run, it has no predictions, or its noise is not the config's any more.
     """
+    workdir = as_path(workdir)
     config = config_of(workdir, overrides)
     dataset, noise = corruption.corrupted_data(config)
     noise.check_equals(workdir / layout.NOISE)

@@ -7,6 +7,7 @@ from pathlib import Path
 from grjax.analysis import weights as weight_curves
 from grjax.analysis.report import page
 from grjax.errors import GrjaxError, exit_in_one_line
+from grjax.paths import as_path
 
 DESCRIPTION = """One picture.
 
@@ -48,17 +49,19 @@ def _parser(program: str) -> argparse.ArgumentParser:
     )
     weights.add_argument(
         "--output",
-        type=Path,
+        type=as_path,
         default=Path("runs/emphasis"),
         help="ends in .pdf, .png, .svg, or writes .png, .svg",
     )
     weights.add_argument(
-        "--docs", type=Path, help="draw the documentation's pictures under this folder instead"
+        "--docs", type=as_path, help="draw the documentation's pictures under this folder instead"
     )
     for name, title in page.titles().items():
         figure = names.add_parser(name, help=title)
-        figure.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="of a run or of a sweep")
-        figure.add_argument("--output", type=Path, required=True, help="ends in .pdf, .png or .svg")
+        figure.add_argument(
+            "folders", nargs="+", type=as_path, metavar="FOLDER", help="of a run or of a sweep"
+        )
+        figure.add_argument("--output", type=as_path, required=True, help="ends in .pdf, .png or .svg")
     return parser
 
 

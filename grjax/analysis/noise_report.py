@@ -1,6 +1,6 @@
 """`--mode=noise`: what the labels of a run are like, before anything is trained."""
 
-from pathlib import Path
+import os
 from typing import Any
 
 import jax
@@ -12,13 +12,14 @@ from rich.table import Table
 from grjax import corruption
 from grjax.errors import WorkdirError
 from grjax.noise import NoisyLabels
+from grjax.paths import as_path
 from grjax.workdir import folder as workdir_lib
 from grjax.workdir import layout
 
 _MANY_CLASSES = 20  # of more, tables show the noisiest, and pictures have no names
 
 
-def report_noise(config: ConfigDict, workdir: Path) -> dict[str, Any]:
+def report_noise(config: ConfigDict, workdir: str | os.PathLike[str]) -> dict[str, Any]:
     """Prints and draws the noise of a config, and writes the labels to noise.npz, noise.csv and noise.json.
 
     A run that is started in the workdir afterwards is checked to have the same noise. In the workdir of a run
@@ -35,6 +36,7 @@ def report_noise(config: ConfigDict, workdir: Path) -> dict[str, Any]:
       ConfigError: the config asks for something impossible.
       WorkdirError: the workdir cannot be written, or holds a run with other noise.
     """
+    workdir = as_path(workdir)
     dataset, noise = corruption.corrupted_data(config)
     if jax.process_index() == 0:
         try:
@@ -70,7 +72,7 @@ def print_tables(noise: NoisyLabels, class_names: tuple[str, ...]) -> None:
         console.print(matrix)
 
 
-def draw(noise: NoisyLabels, class_names: tuple[str, ...], path: Path) -> None:
+def draw(noise: NoisyLabels, class_names: tuple[str, ...], path: str | os.PathLike[str]) -> None:
     """Draws the realised transition matrix as a heat map.
 
     Args:
@@ -95,6 +97,7 @@ def draw(noise: NoisyLabels, class_names: tuple[str, ...], path: Path) -> None:
     if len(class_names) <= _MANY_CLASSES:
         panel.set_xticks(range(len(class_names)), class_names, rotation=90)
         panel.set_yticks(range(len(class_names)), class_names)
+    path = as_path(path)
     temporary = path.with_name(f".{path.name}")
     with matplotlib.rc_context({"svg.hashsalt": "grjax"}):  # the same noise gives the same file
         figure.savefig(

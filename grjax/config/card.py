@@ -56,8 +56,7 @@ def parse(build: Callable[..., Any], argument: str) -> dict[str, Any]:
             known = ", ".join(inspect.signature(build).parameters)
             raise ConfigError(f"argument: must be {wanted}, got {part!r}; the card's arguments are {known}")
         options[key] = _value(value)
-    check_options("argument", Path(inspect.getfile(build)).stem, build, options)
-    return options
+    return check_options("argument", Path(inspect.getfile(build)).stem, build, options)
 
 
 def loss(name: str, dataset: str, of_the_card: Mapping[str, Section] | None = None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from grjax.errors import ConfigError
+from grjax.plain_values import plain
 from grjax.registry import closest
 
 _NAMED_SECTIONS = ("imbalance", "open_set", "noise", "model", "method", "loss", "optimizer", "schedule")
@@ -98,6 +99,7 @@ def merge(config: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]
       ConfigError: an unknown key, a value of another type than the default's, a section that is not a
         mapping, or a duration that the layer gives twice.
     """
+    layer = plain(layer)
     merged = _without_other_units(dict(config), layer, where="")
     for key, value in layer.items():
         if key in _NAMED_SECTIONS or key == "data":

@@ -147,7 +147,7 @@ def _bound(entry: str | Mapping[str, Any]) -> Callable[[jax.Array, jax.Array], j
     if not isinstance(name, str):
         raise ConfigError(f"data.augmentation: must be names, or sections with a 'name'; got {entry!r}")
     function = lookup("data.augmentation", _AUGMENTATIONS, name)
-    check_options("data.augmentation", name, function, options, supplied=("image", "key"))
+    options = check_options("data.augmentation", name, function, options, supplied=("image", "key"))
     return functools.partial(function, **options)
 
 

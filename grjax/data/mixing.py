@@ -136,5 +136,5 @@ def create(section: Mapping[str, Any]) -> Mixing | None:
         raise ConfigError(f"data.mixing.name: needs a value for it, one of {', '.join(names())}")
     name = options.pop("name")
     mixing = lookup("data.mixing.name", _MIXINGS, name)
-    check_options("data.mixing", name, mixing, options, supplied=("images", "key"))
+    options = check_options("data.mixing", name, mixing, options, supplied=("images", "key"))
     return None if name == "none" else functools.partial(mixing, **options)

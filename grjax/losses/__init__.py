@@ -318,8 +318,7 @@ def _checked(name: str, hyperparameters: Mapping[str, Any], supplied: tuple[str,
         if not isinstance(dataset, str):
             raise ConfigError(f"loss.defaults: must be the name of a data set, got {dataset!r}")
         options = defaults(name, dataset) | options
-    check_options("loss", name, loss, options, supplied=(*_SUPPLIED, *supplied))
-    return options
+    return check_options("loss", name, loss, options, supplied=(*_SUPPLIED, *supplied))
 
 
 def _with_axis(loss: Callable[..., Any], axis_name: str | None, options: dict[str, Any]) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def create(name: str, *, total_steps: int, where: str = "schedule", **options: A
       ConfigError: unknown name or option.
     """
     schedule = lookup(f"{where}.name", _SCHEDULES, name)
-    check_options(where, name, schedule, options, supplied=("total_steps",))
+    options = check_options(where, name, schedule, options, supplied=("total_steps",))
     try:
         return schedule(total_steps, **options)
     except ConfigError as error:

@@ -25,13 +25,14 @@ def names() -> list[str]:
     return sorted(_METHODS)
 
 
-def check(name: str, **options: Any) -> None:
-    """Checks a method's name, and the names, types and ranges of its options.
+def check(name: str, **options: Any) -> dict[str, Any]:
+    """Checks a method's name, and the names, types and ranges of its options; returns these.
 
     Raises:
       ConfigError: an unknown method, or an option that it does not take or that is out of its range.
     """
-    check_options("method", name, lookup("method.name", _METHODS, name), options, supplied=("parts",))
+    method = lookup("method.name", _METHODS, name)
+    return check_options("method", name, method, options, supplied=("parts",))
 
 
 def create(name: str, parts: Parts, **options: Any) -> Method:
@@ -46,5 +47,4 @@ def create(name: str, parts: Parts, **options: Any) -> Method:
       ConfigError: an unknown method, an option that it does not take or that is out of its range, or a config
         that it cannot work with.
     """
-    check(name, **options)
-    return _METHODS[name](parts, **options)
+    return _METHODS[name](parts, **check(name, **options))

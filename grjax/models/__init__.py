@@ -101,5 +101,5 @@ def create(name: str, *, num_classes: int, axis_name: str | None = None, **optio
     """
     model = lookup("model.name", _MODELS, name)
     supplied = ("num_classes", "axis_name", "parent", "name", *model.fixed)
-    check_options("model", name, model.module, options, supplied)
+    options = check_options("model", name, model.module, options, supplied)
     return model.module(num_classes=num_classes, axis_name=axis_name, **model.fixed, **options)

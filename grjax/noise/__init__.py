@@ -224,7 +224,7 @@ def transition(name: str, num_classes: int, *, seed: int = 0, **options: Any) ->
              [0.  , 0.75, 0.25],
              [0.25, 0.  , 0.75]])
     """
-    options["seed"] = seed
+    options = {**plain(options), "seed": plain(seed)}
     _bind("noise", name, options)
     if name == "compose":
         matrices = [transition(num_classes=num_classes, **part) for part in _seeded_parts(options)]
@@ -240,7 +240,7 @@ def transition(name: str, num_classes: int, *, seed: int = 0, **options: Any) ->
 def _bind(where: str, name: str, options: Mapping[str, Any]) -> BoundModel:
     """The model with its checked options; `where` is the config section that they come from."""
     function = lookup(f"{where}.name", _MODELS, name)
-    check_options(where, name, function, options, supplied=_SUPPLIED)
+    options = check_options(where, name, function, options, supplied=_SUPPLIED)
     if name == "compose":
         parts = [
             _bind(f"{where}.parts[{number}]", part["name"], _without_name(part))

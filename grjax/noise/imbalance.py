@@ -142,8 +142,8 @@ def create(name: str, *, seed: int = 0, **options: Any) -> Selection:
       array([100,  10,   1])
     """
     function = lookup("imbalance.name", _SELECTIONS, name)
-    options["seed"] = seed
-    check_options("imbalance", name, function, options, supplied=("labels", "num_classes", "ids"))
+    supplied = ("labels", "num_classes", "ids")
+    options = check_options("imbalance", name, function, {**options, "seed": seed}, supplied)
     return lambda labels, num_classes, ids: function(labels, num_classes, ids, **options)
 
 

@@ -1,5 +1,6 @@
 """`--mode=sweep`: runs the trials of a sweep, alone or as one of several workers on the same folder."""
 
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ import jax
 from ml_collections import ConfigDict
 
 from grjax.errors import BusyError, ConfigError, PreemptedError, SweepFailedError
+from grjax.paths import as_path
 from grjax.progress import Display
 from grjax.runs import Outcome
 from grjax.sweep import folder as folder_lib
@@ -22,7 +24,7 @@ from grjax.workdir import layout
 from grjax.workdir.checkpoints import StopRequest, watch_sigterm
 
 
-def run(sweep: Sweep, folder: Path, *, dry_run: bool = False) -> list[Result]:
+def run(sweep: Sweep, folder: str | os.PathLike[str], *, dry_run: bool = False) -> list[Result]:
     """Runs what is left of a sweep; what `--mode=sweep` does.
 
     Args:
@@ -37,6 +39,7 @@ def run(sweep: Sweep, folder: Path, *, dry_run: bool = False) -> list[Result]:
       SweepFailedError: trials ended in an error; the others are complete.
       ConfigError, WorkdirError, PreemptedError: see `run_trials`.
     """
+    folder = as_path(folder)
     if dry_run:
         _describe(sweep, folder, _checked(sweep, sweep.configs(), Shared()))
         return results.read(folder)
@@ -45,7 +48,7 @@ def run(sweep: Sweep, folder: Path, *, dry_run: bool = False) -> list[Result]:
     return found
 
 
-def run_trials(sweep: Sweep, folder: Path) -> list[Result]:
+def run_trials(sweep: Sweep, folder: str | os.PathLike[str]) -> list[Result]:
     """Runs the trials that are left; returns when every trial has ended, whoever ran it.
 
     Whenever it is killed, the same call goes on: finished trials are not run again, begun ones go on from
@@ -56,6 +59,7 @@ def run_trials(sweep: Sweep, folder: Path) -> list[Result]:
       WorkdirError: the folder cannot be written, or belongs to another sweep.
       PreemptedError: SIGTERM came; running trials are saved.
     """
+    folder = as_path(folder)
     if jax.process_count() > 1:
         raise ConfigError("--mode=sweep: runs on one host; start a worker on each, see docs/sweep.md")
     shared, configs = Shared(), sweep.configs()

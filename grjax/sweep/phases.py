@@ -2,9 +2,11 @@
 
 import contextlib
 import dataclasses
+import os
 from pathlib import Path
 
 from grjax.errors import SweepFailedError, WorkdirError
+from grjax.paths import as_path
 from grjax.sweep import engine, selection, table_files
 from grjax.sweep.definition import Sweep
 from grjax.sweep.results import Result, exclusive, read
@@ -14,7 +16,7 @@ from grjax.sweep.table import Table, check
 from grjax.workdir.files import read_json
 
 
-def run(sweep: Sweep, folder: Path, *, dry_run: bool = False) -> list[Result]:
+def run(sweep: Sweep, folder: str | os.PathLike[str], *, dry_run: bool = False) -> list[Result]:
     """Runs a sweep, or goes on with it, and writes its tables; see `engine.run`.
 
     A sweep that selects has a first phase, a sweep of its own in the folder `selection`. What is chosen there
@@ -33,6 +35,7 @@ def run(sweep: Sweep, folder: Path, *, dry_run: bool = False) -> list[Result]:
       SweepFailedError: a trial failed, or all candidates of every choice did; the others are complete.
       WorkdirError: the folder is another sweep's.
     """
+    folder = as_path(folder)
     tables = (sweep.table,) if isinstance(sweep.table, Table) else tuple(sweep.table or ())
     keys = set() if sweep.select is None else {key for t in sweep.trials for key in sweep.select.keys(t)}
     for table in tables:

@@ -2,11 +2,13 @@
 
 import fcntl
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from grjax.paths import as_path
 from grjax.workdir import layout
 from grjax.workdir.files import read_json, write_text
 from grjax.workdir.metrics_file import read_rows
@@ -14,7 +16,7 @@ from grjax.workdir.metrics_file import read_rows
 Result = dict[str, Any]
 
 
-def read(folder: Path) -> list[Result]:
+def read(folder: str | os.PathLike[str]) -> list[Result]:
     """The results of a sweep so far, by trial number.
 
     Each is {'trial': number, 'overrides': what the trial sets, 'config': the whole config, 'state':
@@ -22,7 +24,7 @@ def read(folder: Path) -> list[Result]:
     'workdir': of the run, relative to the folder, 'environment': versions and devices of its last start,
     'group': number of the group of trials that share its compiled programs}.
     """
-    return read_rows(folder / "results.jsonl")
+    return read_rows(as_path(folder) / "results.jsonl")
 
 
 def add(folder: Path, results: Mapping[int, Result]) -> None:

@@ -7,7 +7,6 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 
 import jax
@@ -18,6 +17,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from grjax.devices import PyTree
 from grjax.errors import WorkdirError
+from grjax.paths import as_path
 
 
 class Checkpoints:
@@ -28,11 +28,11 @@ class Checkpoints:
     go on with another number of devices.
     """
 
-    def __init__(self, folder: Path, keep: int):
+    def __init__(self, folder: str | os.PathLike[str], keep: int):
         options = ocp.CheckpointManagerOptions(
             preservation_policy=preservation_policy.LatestN(keep), create=True
         )
-        self._folder = folder.absolute()
+        self._folder = as_path(folder).absolute()
         self._manager = ocp.CheckpointManager(self._folder, options=options)
 
     def steps(self) -> list[int]:

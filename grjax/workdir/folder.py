@@ -20,6 +20,7 @@ from grjax import __version__, first_edition, host
 from grjax import config as config_lib
 from grjax.errors import BusyError, WorkdirError
 from grjax.noise import NoisyLabels
+from grjax.paths import as_path
 from grjax.workdir import layout
 from grjax.workdir.files import read_json, write_json, write_text
 
@@ -69,13 +70,13 @@ def open_for(config: ConfigDict, workdir: Path) -> None:
         write_text(workdir / layout.CONFIG, _as_json(config))
 
 
-def read_config(workdir: Path) -> ConfigDict:
+def read_config(workdir: str | os.PathLike[str]) -> ConfigDict:
     """The config of the run in a folder; one of grjax 0.1 in today's names.
 
     Raises:
       WorkdirError: there is none.
     """
-    return ConfigDict(_config_and_edition(workdir)[0]).lock()
+    return ConfigDict(_config_and_edition(as_path(workdir))[0]).lock()
 
 
 def _config_and_edition(workdir: Path) -> tuple[dict[str, Any], bool]:

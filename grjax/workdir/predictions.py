@@ -10,6 +10,7 @@ before compression 3 bytes for each example of train and evaluation, 4 of the ot
 """
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import numpy as np
 from grjax.data import Dataset
 from grjax.errors import WorkdirError
 from grjax.metrics import Predictions
+from grjax.paths import as_path
 from grjax.workdir import layout
 from grjax.workdir.files import read_npz, write_npz
 
@@ -84,7 +86,7 @@ def kept_steps(workdir: Path) -> list[int]:
     return sorted(int(path.stem) for path in _folder(workdir).glob("*.npz") if path.stem.isdecimal())
 
 
-def read(workdir: Path) -> History:
+def read(workdir: str | os.PathLike[str]) -> History:
     """All predictions that a run has kept.
 
     Args:
@@ -93,6 +95,7 @@ def read(workdir: Path) -> History:
     Raises:
       WorkdirError: it has kept none, or a file is damaged or of other examples.
     """
+    workdir = as_path(workdir)
     steps = kept_steps(workdir)
     if not steps:
         raise WorkdirError(

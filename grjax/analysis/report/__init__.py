@@ -1,10 +1,16 @@
 """`--mode=report`: what came out of runs, on one page. Reads workdirs."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from grjax.paths import as_path
 
-def write_report(workdirs: Sequence[Path], output: Path | None = None) -> Path:
+
+def write_report(
+    workdirs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    output: str | os.PathLike[str] | None = None,
+) -> Path:
     """Writes report.html, a page that needs no other file, and its figures as report/*.png and *.svg.
 
     Of one run: its curves, where its examples are on p, its labels, and where all of it comes from. Of
@@ -12,7 +18,7 @@ def write_report(workdirs: Sequence[Path], output: Path | None = None) -> Path:
     Nothing is trained and no data set is read.
 
     Args:
-      workdirs: of runs, finished or not; or the folder of one sweep.
+      workdirs: of runs, finished or not; or the folder of one sweep. One alone needs no list.
       output: folder of the page; None: the workdir itself, of several the folder that holds them all.
 
     Returns:
@@ -23,4 +29,5 @@ def write_report(workdirs: Sequence[Path], output: Path | None = None) -> Path:
     """
     from grjax.analysis.report import page  # it and all beside it import them
 
-    return page.write(workdirs, output)
+    several = [workdirs] if isinstance(workdirs, str | os.PathLike) else workdirs
+    return page.write([as_path(each) for each in several], None if output is None else as_path(output))
