@@ -454,9 +454,9 @@ def test_labels_that_do_not_fit_are_refused(tmp_path, ending, ids, labels, messa
         ("a.npz", as_npz({"ids": IDS, "labels": HUMAN["worse_label"][:, None]}), r"labels must be \[N\]"),
         ("a.npz", as_npz(HUMAN)[:-300], "cannot be read as labels"),
         ("a.npy", b"", "cannot be read as labels"),
-        ("a.npy", as_npy({"a": 1}), "cannot be read as labels"),
+        ("a.npy", as_npy({"a": 1}), "must hold 'ids' and 'noisy_labels' or 'labels', holds a"),
         ("a.npy", as_npy(np.zeros((3, 3), int)), r"labels must be \[N\], got \[3, 3\]"),
-        ("a.txt", b"1 2", "must end in .npz, .npy or .csv"),
+        ("a.txt", b"1 2", "must end in .npz, .npy, .csv, .json or .pt, "),
     ],
 )  # fmt: skip
 def test_files_that_hold_no_labels_are_refused(tmp_path, name, content, message):
