@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from grjax import config, corruption, noise
+from grjax import array_pickle, config, corruption, noise
 from grjax.errors import ConfigError
-from grjax.noise.array_pickle import read_arrays
+from grjax.noise.cifar100 import superclass_of
 
 RNG = np.random.default_rng(0)
 CLEAN = RNG.integers(0, 10, 500)
@@ -27,10 +27,11 @@ HUMAN = {
     "random_label2": RNG.integers(0, 10, 500),
     "random_label3": RNG.integers(0, 10, 500),
 }
+FINE = RNG.permutation(500) % 100
 HUNDRED = {
-    "clean_label": RNG.integers(0, 100, 500).astype(np.uint8),
+    "clean_label": FINE.astype(np.uint8),
     "noisy_label": RNG.integers(0, 100, 500).astype(np.uint8),
-    "clean_coarse_label": RNG.integers(0, 20, 500).astype(np.uint8),
+    "clean_coarse_label": superclass_of(FINE).astype(np.uint8),
     "noisy_coarse_label": RNG.integers(0, 20, 500).astype(np.uint8),
 }
 
@@ -108,6 +109,73 @@ def test_fine_and_coarse_human_labels(tmp_path):
     )
     with pytest.raises(ConfigError, match="'clean_coarse_label' differs"):
         coarse(HUNDRED["clean_label"], 100)
+
+
+def revised():
+    """As CIFAR-100_human.pt is published now: the coarse entries are lists."""
+    return {key: value.tolist() if "coarse" in key else value for key, value in HUNDRED.items()}
+
+
+def old_revision():
+    """With the labels of 12 superclasses exchanged."""
+    wrong = np.roll(np.arange(12), 1).tolist() + list(range(12, 20))
+    coarse = {key: np.array(wrong)[value] for key, value in HUNDRED.items() if "coarse" in key}
+    return HUNDRED | coarse
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_revised_file_of_lists_is_read(tmp_path, layout):
+    path = written(tmp_path, revised(), layout)
+    fine = noise.create("cifar100_n", path=path)(HUNDRED["clean_label"], 100)
+    np.testing.assert_array_equal(fine.labels, HUNDRED["noisy_label"])
+    coarse = noise.create("cifar100_n", path=path, annotation="coarse")(HUNDRED["clean_coarse_label"], 20)
+    np.testing.assert_array_equal(coarse.labels, HUNDRED["noisy_coarse_label"])
+
+
+def test_the_npy_file_names_its_noisy_labels_otherwise(tmp_path):
+    path = written(tmp_path, {"clean_label": FINE.tolist(), "noise_label": FINE[::-1].tolist()}, "a.npy")
+    np.testing.assert_array_equal(noise.create("cifar100_n", path=path)(FINE, 100).labels, FINE[::-1])
+
+
+@pytest.mark.parametrize("convert", [list, lambda labels: [np.int64(each) for each in labels], tuple])
+@pytest.mark.parametrize("layout", ["zip.pt", "legacy.pt", "plain.pkl", "a.npy"])
+def test_lists_may_hold_numbers_of_numpy(tmp_path, convert, layout):
+    path = written(tmp_path, {key: convert(value) for key, value in HUMAN.items()}, layout)
+    np.testing.assert_array_equal(human(path).labels, HUMAN["worse_label"])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_old_revision_of_wrong_superclasses_is_recognised(tmp_path, layout):
+    path = written(tmp_path, old_revision(), layout)
+    coarse = noise.create("cifar100_n", path=path, annotation="coarse")
+    for labels in (HUNDRED["clean_coarse_label"], old_revision()["clean_coarse_label"]):
+        message = r".* is not the superclass of .* at 300 of 500 images, in 12 of 20 .*: an older revision"
+        with pytest.raises(ConfigError, match=rf"^noise.path: .*: {message}"):
+            coarse(labels, 20)
+    fine = noise.create("cifar100_n", path=path)(HUNDRED["clean_label"], 100)
+    np.testing.assert_array_equal(fine.labels, HUNDRED["noisy_label"])
+
+
+@pytest.mark.parametrize("layout", ["zip.pt", "legacy.pt", "plain.pkl", "a.npy"])
+def test_what_is_not_asked_for_may_be_anything_and_is_not_run(tmp_path, layout):
+    trace = tmp_path / "trace"
+    others = {"made_by": Evil(str(trace)), "parts": [Evil(str(trace))], "note": "text", "scores": None}
+    path = written(tmp_path, {**HUMAN, **others, "random_label1": "missing"}, layout)
+    np.testing.assert_array_equal(human(path).labels, HUMAN["worse_label"])
+    with pytest.raises(ConfigError, match="holds a str where an array or a list should be"):
+        human(path, "random1")
+    assert not trace.exists()
+
+
+def test_tensors_of_torch_are_read_without_it(tmp_path):
+    torch = pytest.importorskip("torch")
+    tensors = {key: torch.tensor(value) for key, value in HUMAN.items()}
+    tensors["aggre_label"] = torch.tensor(np.repeat(HUMAN["aggre_label"], 2).astype(np.uint8))[::2]
+    for new_format in (True, False):
+        path = tmp_path / "labels.pt"
+        torch.save(tensors, path, _use_new_zipfile_serialization=new_format)
+        np.testing.assert_array_equal(human(str(path)).labels, HUMAN["worse_label"])
+        np.testing.assert_array_equal(human(str(path), "aggre").labels, HUMAN["aggre_label"])
 
 
 def test_human_labels_are_taken_by_id(tmp_path):
@@ -201,7 +269,7 @@ def test_arrays_are_read_whatever_the_protocol(tmp_path):
     for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
         path = tmp_path / f"{protocol}.pkl"
         path.write_bytes(pickle.dumps(arrays, protocol=protocol))
-        found = read_arrays(path)
+        found = array_pickle.read_dictionary(path)
         assert found.keys() == arrays.keys()
         assert all(np.array_equal(found[key], arrays[key]) for key in arrays)
 
@@ -221,9 +289,9 @@ def test_published_labels_of_cifar_100n(name):
         ("fine", "clean_label", 100, 0.4020),
         ("coarse", "clean_coarse_label", 20, 0.2640),
     ):
-        arrays = np.load(path) if path.suffix == ".npz" else read_arrays(path)
+        arrays = np.load(path) if path.suffix == ".npz" else array_pickle.read_dictionary(path)
         corrupt = noise.create("cifar100_n", path=str(path), annotation=annotation)
-        noisy = corrupt(arrays[clean_key], num_classes)
+        noisy = corrupt(np.asarray(arrays[clean_key]), num_classes)
         assert round(noisy.realised_rate, 4) == rate
         # Another layout's order is seen, whatever it is.
         with pytest.raises(ConfigError, match="it is the order"):
@@ -241,7 +309,7 @@ def test_published_superclasses():
 
 def test_published_labels_of_cifar_10n():
     path = published("CIFAR-10_human.pt")
-    clean = read_arrays(path)["clean_label"]
+    clean = array_pickle.read_dictionary(path)["clean_label"]
     rates = {"aggre": 0.0901, "random1": 0.1723, "random2": 0.1812, "random3": 0.1764, "worse": 0.4021}
     for annotation, rate in rates.items():
         noisy = noise.create("cifar10_n", path=str(path), annotation=annotation)(clean, 10)
@@ -386,9 +454,9 @@ def test_labels_that_do_not_fit_are_refused(tmp_path, ending, ids, labels, messa
         ("a.npz", as_npz({"ids": IDS, "labels": HUMAN["worse_label"][:, None]}), r"labels must be \[N\]"),
         ("a.npz", as_npz(HUMAN)[:-300], "cannot be read as labels"),
         ("a.npy", b"", "cannot be read as labels"),
-        ("a.npy", as_npy({"a": 1}), "cannot be read as labels"),
+        ("a.npy", as_npy({"a": 1}), "must hold 'ids' and 'noisy_labels' or 'labels', holds a"),
         ("a.npy", as_npy(np.zeros((3, 3), int)), r"labels must be \[N\], got \[3, 3\]"),
-        ("a.txt", b"1 2", "must end in .npz, .npy or .csv"),
+        ("a.txt", b"1 2", "must end in .npz, .npy, .csv, .json or .pt, "),
     ],
 )  # fmt: skip
 def test_files_that_hold_no_labels_are_refused(tmp_path, name, content, message):

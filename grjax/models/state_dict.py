@@ -1,34 +1,19 @@
 """Reads the weights in a file of PyTorch or safetensors, without PyTorch."""
 
-import collections
 import pickle
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-import ml_dtypes
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from grjax import array_pickle
 from grjax.errors import ConfigError
 
 StateDict = dict[str, np.ndarray]
-
-# The storages that torch.save names; each is a file of raw little-endian numbers in the archive.
-_STORAGES: dict[str, Any] = {
-    "DoubleStorage": np.float64,
-    "FloatStorage": np.float32,
-    "HalfStorage": np.float16,
-    "BFloat16Storage": ml_dtypes.bfloat16,
-    "LongStorage": np.int64,
-    "IntStorage": np.int32,
-    "ShortStorage": np.int16,
-    "CharStorage": np.int8,
-    "ByteStorage": np.uint8,
-    "BoolStorage": np.bool_,
-}
 
 
 def read(path: str | Path) -> StateDict:
@@ -69,49 +54,15 @@ def read(path: str | Path) -> StateDict:
     return arrays
 
 
-class _Unpickler(pickle.Unpickler):
-    """Of tensors and containers only: a pickle may otherwise run any code."""
-
-    def __init__(self, archive: zipfile.ZipFile, pickled: str):
-        super().__init__(archive.open(pickled))
-        self._archive = archive
-        self._folder = pickled.removesuffix("data.pkl") + "data/"
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("collections", "OrderedDict"):
-            return collections.OrderedDict
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _tensor
-        if (module, name) == ("torch._utils", "_rebuild_parameter"):
-            return lambda tensor, *_: tensor
-        if module == "torch" and name in _STORAGES:
-            return _STORAGES[name]
-        raise pickle.UnpicklingError(f"it holds a {module}.{name}")
-
-    def persistent_load(self, pid: Any) -> np.ndarray:
-        _, dtype, key, *_ = pid
-        return np.frombuffer(self._archive.read(f"{self._folder}{key}"), dtype)
-
-
-def _tensor(
-    storage: np.ndarray, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any
-) -> np.ndarray:
-    """What torch._utils._rebuild_tensor_v2 makes; offset and strides are counted in elements."""
-    end = offset + 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
-    if 0 not in shape and not 0 <= offset < end <= storage.size:
-        raise pickle.UnpicklingError(f"a tensor {tuple(shape)} lies outside its storage of {storage.size}")
-    in_bytes = tuple(stride * storage.itemsize for stride in strides)
-    return np.lib.stride_tricks.as_strided(storage[offset:], shape, in_bytes, writeable=False)
-
-
 def _read_archive(path: Path) -> Any:
-    with zipfile.ZipFile(path) as archive:
-        pickled = [name for name in archive.namelist() if name.endswith("data.pkl")]
-        try:
-            return _Unpickler(archive, pickled[0]).load()
-        except (pickle.UnpicklingError, KeyError, IndexError, ValueError, zipfile.BadZipFile) as error:
-            reason = f"{path} is no file of weights alone: {error}; save model.state_dict()"
-            raise ConfigError(f"model.pretrained: {reason}") from error
+    def refuse(name: str) -> NoReturn:
+        raise pickle.UnpicklingError(f"it holds a {name}")
+
+    try:
+        return array_pickle.load_archive(path, refuse)
+    except (pickle.UnpicklingError, KeyError, IndexError, ValueError, zipfile.BadZipFile) as error:
+        reason = f"{path} is no file of weights alone: {error}; save model.state_dict()"
+        raise ConfigError(f"model.pretrained: {reason}") from error
 
 
 def _read_with_torch(path: Path) -> Any:

@@ -38,6 +38,14 @@ SUPERCLASSES = {
 }
 
 
+def superclass_of(fine: np.ndarray) -> np.ndarray:
+    """The number of each fine label's superclass, in [0, 20): the labels of 'cifar100_coarse'."""
+    numbers = np.empty(100, np.int64)
+    for number, members in enumerate(SUPERCLASSES.values()):
+        numbers[list(members)] = number
+    return numbers[fine]
+
+
 class LegacyNoiseWarning(UserWarning):
     """Noise that is offered only because published results were made with it."""
 

@@ -6,13 +6,13 @@ that the files hold, never assumed.
 """
 
 import os
-from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from grjax import array_pickle
 from grjax.errors import ConfigError
-from grjax.noise.array_pickle import read_arrays
+from grjax.noise.cifar100 import superclass_of
 
 CIFAR10_KEYS = {
     "aggre": "aggre_label",
@@ -23,6 +23,8 @@ CIFAR10_KEYS = {
 }
 CIFAR100_KEYS = {"fine": "noisy_label", "coarse": "noisy_coarse_label"}
 _CLEAN_KEYS = {"coarse": "clean_coarse_label"}
+_ALSO = {"noisy_label": "noise_label"}  # in CIFAR-100_human.npy
+_FINE_OF = {"clean_coarse_label": "clean_label"}
 
 
 def cifar10_n(
@@ -44,8 +46,9 @@ def cifar10_n(
       labels: clean labels, integer [N].
       num_classes: 10.
       ids: numbers of the images in the order of the python archive, 0..49999, integer [N]; any subset.
-      path: of the published CIFAR-10_human.pt, or of a .npz file, or .npy file of a dictionary, with the
-        same keys and order.
+      path: of the published CIFAR-10_human.pt, or of a .npz file, or .npy or .pkl file of a dictionary, with
+        the same keys and order; its entries are arrays, tensors or lists. Only the keys that `annotation`
+        needs are looked at, and no code in the file is run.
       annotation: which labels.
       seed: not used.
 
@@ -76,7 +79,8 @@ def cifar100_n(
         labels of the data set 'cifar100_coarse'.
       num_classes: 100, or 20 for 'coarse'.
       ids: see `cifar10_n`.
-      path: of the published CIFAR-100_human.pt, or see `cifar10_n`.
+      path: of the published CIFAR-100_human.pt, or see `cifar10_n`. An older revision of it has wrong coarse
+        labels: 'coarse' refuses it, as its clean coarse labels are not the superclasses of the fine ones.
       annotation: which labels.
       seed: not used.
 
@@ -90,15 +94,18 @@ def _annotated(
     labels: np.ndarray, num_classes: int, ids: np.ndarray, path: str, clean_key: str, key: str
 ) -> np.ndarray:
     where = f"noise.path: {path}"
-    arrays = _read(path)
+    found = _read(path, (clean_key, key, _ALSO.get(key, key), _FINE_OF.get(clean_key, clean_key)))
+    if key not in found and _ALSO.get(key) in found:
+        key = _ALSO[key]
     for needed in (clean_key, key):
-        if needed not in arrays:
-            raise ConfigError(
-                f"{where}: holds no {needed!r}; it holds {', '.join(sorted(arrays)) or 'nothing'}"
-            )
-    clean, noisy = arrays[clean_key], arrays[key]
+        if needed not in found:
+            known = ", ".join(sorted(map(str, found))) or "nothing"
+            raise ConfigError(f"{where}: holds no {needed!r}; it holds {known}")
+    clean, noisy = found[clean_key], found[key]
     if clean.shape != noisy.shape or clean.ndim != 1 or {clean.dtype.kind, noisy.dtype.kind} - {"i", "u"}:
         raise ConfigError(f"{where}: {clean_key!r} and {key!r} must be integers of the same number")
+    if clean_key in _FINE_OF and _FINE_OF[clean_key] in found:
+        _check_superclasses(clean, found[_FINE_OF[clean_key]], where)
     if (beyond := ids >= len(clean)).any():
         raise ConfigError(
             f"{where}: holds labels of ids 0..{len(clean) - 1}, the training examples go up to "
@@ -119,7 +126,10 @@ def _mismatch(clean: np.ndarray, labels: np.ndarray, ids: np.ndarray, differing:
     same_counts = np.array_equal(np.sort(clean[ids]), np.sort(labels))
     by_chance = differing / len(labels) > 0.5
     if same_counts and len(ids) == len(clean):
-        why = "the numbers of each class agree, so it is the order: the ids follow another layout's order"
+        why = (
+            "the numbers of each class agree, so it is the order: the ids follow another layout's order (the "
+            "files named ..._ordered.npy have that of TFDS; take ..._human.pt)"
+        )
     elif by_chance:
         why = "more than half: another data set, or ids in another layout's order"
     else:
@@ -130,13 +140,29 @@ def _mismatch(clean: np.ndarray, labels: np.ndarray, ids: np.ndarray, differing:
     )
 
 
-def _read(path: str) -> Mapping[str, np.ndarray]:
-    """The arrays of a .npz file, or of one that holds a pickled dictionary."""
+def _check_superclasses(coarse: np.ndarray, fine: np.ndarray, where: str) -> None:
+    """Refuses the older revision of the published file, whose coarse labels are wrong."""
+    if fine.shape != coarse.shape or ((fine < 0) | (fine >= 100)).any():
+        return
+    right = superclass_of(fine)
+    differing = right != coarse
+    if differing.any():
+        raise ConfigError(
+            f"{where}: 'clean_coarse_label' is not the superclass of 'clean_label' at {differing.sum()} of "
+            f"{len(fine)} images, in {len(np.unique(right[differing]))} of 20 superclasses: an older "
+            "revision of CIFAR-100_human.pt has such coarse labels, and its noisy ones are no better; take "
+            "the revision that is published now (annotation 'fine' is right in both)"
+        )
+
+
+def _read(path: str, keys: tuple[str, ...]) -> dict[str, Any]:
+    """The arrays of these keys in a .npz file or a pickled dictionary; of its other keys, None."""
     path = os.path.expanduser(path)
     try:
         if path.endswith(".npz"):
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-                return {key: stored[key] for key in stored}
-        return read_arrays(path)
+                return {key: stored[key] if key in keys else None for key in stored}
+        found = array_pickle.read_dictionary(path)
+        return {key: array_pickle.as_array(value) if key in keys else None for key, value in found.items()}
     except Exception as error:  # damage shows as whatever the part that was hit raises
         raise ConfigError(f"noise.path: {path}: cannot be read as labels of CIFAR-N: {error}") from error

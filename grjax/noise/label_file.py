@@ -1,12 +1,10 @@
 """Labels that come from outside, keyed by example id."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 
-from grjax import text_table
 from grjax.errors import ConfigError
+from grjax.noise import label_columns
+from grjax.noise.cifar100 import superclass_of
 
 
 def label_file(
@@ -27,7 +25,13 @@ def label_file(
         `clean_labels`, where it has them, must be the data set's. One of open-set noise is refused: its
         labels without its images would be other noise.
       .csv: a header with `id`, and `noisy_label` or `label`; `clean_label` as above.
-      .npy: [N, 2] of ids and labels, or [N] labels of the whole training set in the order of ascending ids.
+      .npy, .pt, .pth, .pkl, .pickle, .json: [N, 2] of ids and labels; or [N] labels of the whole training set
+        in the order of ascending ids; or a dictionary of columns as above, or {id: label}; in .json also a
+        list of such rows. Arrays, tensors and lists will do, and nothing in a pickle is run.
+
+    An id is a number, or as TFDS writes those of CIFAR, 'train_00042'. Labels without ids that agree with the
+    clean ones as by chance are refused: they are in another order. So are the superclasses of CIFAR-100 for
+    its 100 classes.
 
     There is no nominal rate, and nothing is drawn.
 
@@ -47,8 +51,7 @@ def label_file(
         examples', labels out of range, or clean labels that differ.
     """
     where = f"noise.path: {path}"
-    columns = _read(path, where)
-    found = {name: _whole_numbers(values, name, where) for name, values in columns.items()}
+    found = label_columns.read(path, where)
     if len({len(values) for values in found.values()}) > 1:
         lengths = ", ".join(f"{len(values)} {name}" for name, values in found.items())
         raise ConfigError(f"{where}: holds {lengths}; the numbers must be equal")
@@ -58,7 +61,7 @@ def label_file(
             "which a label file does not bring; take a file of ids and labels alone, and set open_set"
         )
     all_ids = ids if all_ids is None else all_ids
-    if "ids" not in found:
+    if without_ids := "ids" not in found:
         if len(found["labels"]) != len(all_ids):
             raise ConfigError(
                 f"{where}: holds {len(found['labels'])} labels, there are {len(all_ids)} training examples"
@@ -72,14 +75,25 @@ def label_file(
     if bad.any():
         raise ConfigError(
             f"{where}: labels must be in [0, {num_classes}), id {ids[bad][0]} has {noisy[bad][0]} "
-            f"({bad.sum()} are out of range)"
+            f"({bad.sum()} are out of range{_hint(noisy, num_classes)})"
         )
     if "clean labels" in found and (differing := found["clean labels"][rows] != labels).any():
         raise ConfigError(
             f"{where}: its clean labels differ from the data set's at {differing.sum()} of {len(ids)} ids, "
             f"as {ids[differing][0]}: it is of another data set, or its ids follow another order"
         )
+    if without_ids:
+        _check_order(noisy, labels, where)
+    _check_fine(noisy, labels, num_classes, where)
     return noisy.astype(np.int32)
+
+
+def _hint(noisy: np.ndarray, num_classes: int) -> str:
+    if noisy.min() == 1 and noisy.max() == num_classes:
+        return "; these are 1 to C, subtract 1"
+    if num_classes == 20 and 20 <= noisy.max() < 100:
+        return "; these look like the 100 fine classes of CIFAR-100"
+    return ""
 
 
 def _check_ids(theirs: np.ndarray, ids: np.ndarray, all_ids: np.ndarray, where: str) -> None:
@@ -100,61 +114,34 @@ def _check_ids(theirs: np.ndarray, ids: np.ndarray, all_ids: np.ndarray, where: 
         )
 
 
-def _read(path: str, where: str) -> dict[str, np.ndarray]:
-    """The columns 'ids', 'labels' and 'clean labels' of a file, as it has them."""
-    ending = os.path.splitext(path)[1].lower()
-    path = os.path.expanduser(path)
-    try:
-        if ending == ".csv":
-            return _read_csv(path, where)
-        if ending not in (".npy", ".npz"):
-            raise ConfigError(f"{where}: must end in .npz, .npy or .csv")
-        with open(path, "rb") as file:
-            stored = np.load(file, allow_pickle=False)
-            if isinstance(stored, np.ndarray):
-                if stored.ndim == 2 and stored.shape[1] == 2:
-                    return {"ids": stored[:, 0], "labels": stored[:, 1]}
-                return {"labels": stored}
-            return _named({key: stored[key] for key in stored.files}, ("ids", "labels"), where)
-    except ConfigError:
-        raise
-    except Exception as error:  # damage shows as whatever the part that was hit raises
-        raise ConfigError(f"{where}: cannot be read as labels: {error}") from error
+def _check_order(noisy: np.ndarray, labels: np.ndarray, where: str) -> None:
+    """Refuses labels without ids that have nothing to do with the clean ones: they are in another order.
+
+    Pearson's test of independence, where there are as many examples as pairs of classes; a false alarm has a
+    probability of about 1e-4, as of noise that leaves nothing of the labels.
+    """
+    counts = np.zeros((labels.max() + 1, noisy.max() + 1)) if len(labels) else np.zeros((1, 1))
+    np.add.at(counts, (labels, noisy), 1)
+    counts = counts[counts.any(axis=1)][:, counts.any(axis=0)]
+    freedom = (counts.shape[0] - 1) * (counts.shape[1] - 1)
+    if not freedom or len(labels) < counts.size:
+        return
+    expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / len(labels)
+    if ((counts - expected) ** 2 / expected).sum() < freedom + 4 * np.sqrt(2 * freedom):
+        raise ConfigError(
+            f"{where}: has no ids, and its labels agree with the data set's as by chance, at "
+            f"{100 * np.mean(noisy == labels):.1f}%: they are in another order, as that of TFDS or a "
+            "shuffled one, or of another data set; labels without ids are taken in the order of ascending "
+            "ids, which is that of torchvision; give the ids too"
+        )
 
 
-def _read_csv(path: str, where: str) -> dict[str, np.ndarray]:
-    table = text_table.read(Path(path), f"{where}: cannot be read as labels")
-    return _named(
-        {name: np.array(values, str) for name, values in table.columns.items()}, ("id", "label"), where
-    )
-
-
-def _named(columns: dict[str, np.ndarray], names: tuple[str, str], where: str) -> dict[str, np.ndarray]:
-    """The columns that count, by what they are: an id or ids, a label or labels."""
-    identity, label = names
-    noisy = f"noisy_{label}" if f"noisy_{label}" in columns else label
-    for name in (identity, noisy):
-        if name not in columns:
-            known = ", ".join(sorted(columns)) or "nothing"
-            raise ConfigError(
-                f"{where}: must hold {identity!r} and 'noisy_{label}' or {label!r}, holds {known}"
-            )
-    named = {"ids": columns[identity], "labels": columns[noisy]}
-    if f"clean_{label}" in columns:
-        named["clean labels"] = columns[f"clean_{label}"]
-    if "replaced_by" in columns:
-        named["ids of other images"] = columns["replaced_by"]
-    return named
-
-
-def _whole_numbers(values: np.ndarray, name: str, where: str) -> np.ndarray:
-    if values.ndim != 1:
-        raise ConfigError(f"{where}: {name} must be [N], got {list(values.shape)}")
-    if values.dtype.kind == "U":
-        try:
-            return values.astype(np.int64)
-        except ValueError as error:
-            raise ConfigError(f"{where}: {name} must be whole numbers: {error}") from error
-    if values.dtype.kind not in "iu":
-        raise ConfigError(f"{where}: {name} must be whole numbers, got {values.dtype}")
-    return values.astype(np.int64)
+def _check_fine(noisy: np.ndarray, labels: np.ndarray, num_classes: int, where: str) -> None:
+    """Refuses the 20 superclasses of CIFAR-100 where its 100 classes are meant."""
+    if num_classes != 100 or not len(noisy) or noisy.max() >= 20:
+        return
+    if np.mean(noisy == superclass_of(labels)) > max(0.2, np.mean(noisy == labels)):
+        raise ConfigError(
+            f"{where}: holds coarse labels of CIFAR-100, the 20 superclasses, and the data set is labelled "
+            "by the 100 classes; take a file of fine labels, or data.name=cifar100_coarse"
+        )
