@@ -11,13 +11,12 @@ worker_N.log    what workers print that another has started, see `grjax.sweep.wo
 import uuid
 from pathlib import Path
 
-from grjax import first_edition
 from grjax.errors import WorkdirError
 from grjax.sweep.definition import Sweep, describe
 from grjax.sweep.results import exclusive
 from grjax.workdir import layout
 from grjax.workdir.files import read_json, write_json
-from grjax.workdir.folder import difference
+from grjax.workdir.folder import difference, todays_config
 
 
 def open_for(sweep: Sweep, folder: Path) -> str:
@@ -50,12 +49,16 @@ def check(sweep: Sweep, folder: Path) -> None:
     if not (folder / "sweep.json").exists():
         return
     theirs, mine = read_json(folder / "sweep.json"), sweep.as_json()
-    if first_edition.began(theirs["base"]):
+    if not isinstance(theirs, dict) or not {"name", "base", "trials"} <= theirs.keys():
+        raise WorkdirError(f"{folder / 'sweep.json'}: is damaged: must hold name, base and trials")
+    environment = workdir_of(folder, 0) / layout.ENVIRONMENT
+    base, first = todays_config(theirs["base"], folder / "sweep.json", environment)
+    if first:
         raise WorkdirError(
             f"--workdir={folder}: grjax 0.1 began the sweep, and this version does not go on with it; "
             "it can be reported; to train, take another --workdir"
         )
-    differing = difference(theirs["base"], mine["base"])
+    differing = difference(base, mine["base"])
     if len(theirs["trials"]) != len(mine["trials"]):
         differing.append(f"trials: {len(theirs['trials'])} there, {len(mine['trials'])} here")
     for number, (there, here) in enumerate(zip(theirs["trials"], mine["trials"], strict=False)):

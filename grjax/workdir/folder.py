@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 
 from grjax import __version__, first_edition, host
 from grjax import config as config_lib
-from grjax.errors import BusyError, WorkdirError
+from grjax.errors import BusyError, ConfigError, WorkdirError
 from grjax.noise import NoisyLabels
 from grjax.paths import as_path
 from grjax.workdir import layout
@@ -55,8 +55,11 @@ def open_for(config: ConfigDict, workdir: Path) -> None:
     mine = json.loads(_as_json(config))
     if (workdir / layout.CONFIG).exists():
         theirs, first = _config_and_edition(workdir)
-        differing = difference(config_lib.resolve(theirs).to_dict() if first else theirs, mine)
+        differing = difference(theirs, mine)
         if differing:
+            version = _begun_by(workdir / layout.ENVIRONMENT)
+            if version not in (None, __version__):
+                differing.append(f"grjax {version} began it, this is {__version__}")
             raise WorkdirError(
                 f"--workdir={workdir}: holds a run of another config ({'; '.join(differing)}); "
                 "take another --workdir, start that run again with its own config, or delete the folder"
@@ -71,10 +74,10 @@ def open_for(config: ConfigDict, workdir: Path) -> None:
 
 
 def read_config(workdir: str | os.PathLike[str]) -> ConfigDict:
-    """The config of the run in a folder; one of grjax 0.1 in today's names.
+    """The config of the run in a folder, whichever version of grjax wrote it; what it lacks is as by default.
 
     Raises:
-      WorkdirError: there is none.
+      WorkdirError: there is none, or it is damaged or has keys of another version.
     """
     return ConfigDict(_config_and_edition(as_path(workdir))[0]).lock()
 
@@ -82,11 +85,49 @@ def read_config(workdir: str | os.PathLike[str]) -> ConfigDict:
 def _config_and_edition(workdir: Path) -> tuple[dict[str, Any], bool]:
     """The config of the run in a folder, and whether grjax 0.1 wrote it."""
     try:
-        config = json.loads((workdir / layout.CONFIG).read_text(encoding="utf-8"))
-        first = first_edition.began(config)
-        return first_edition.today(config) if first else config, first
-    except (OSError, json.JSONDecodeError) as error:
+        kept = json.loads((workdir / layout.CONFIG).read_text(encoding="utf-8"))
+    except OSError as error:
         raise WorkdirError(f"--workdir={workdir}: no run there: config.json: {error}") from error
+    except ValueError as error:  # JSON, or UTF-8
+        raise WorkdirError(f"--workdir={workdir}: config.json: is damaged: {error}") from error
+    return todays_config(kept, workdir / layout.CONFIG, workdir / layout.ENVIRONMENT)
+
+
+def todays_config(kept: Any, path: Path, environment: Path) -> tuple[dict[str, Any], bool]:
+    """A config that was kept, perhaps by an earlier version: a key that it lacks has its default.
+
+    Args:
+      kept: the content of a file.
+      path: of that file, for errors.
+      environment: environment.json of a run of this config; it says which version began it.
+
+    Returns:
+      The config as JSON has it, and whether grjax 0.1 wrote it.
+
+    Raises:
+      WorkdirError: it is no config, or has a key or a value that this version does not take.
+    """
+    if not isinstance(kept, dict):
+        raise WorkdirError(f"{path}: is damaged: must hold keys and values, got {type(kept).__name__}")
+    first = first_edition.began(kept)
+    try:
+        config = config_lib.resolve(first_edition.today(kept) if first else kept)
+    except ConfigError as error:
+        version = _begun_by(environment)
+        wrote = "another version of grjax" if version is None else f"grjax {version}"
+        raise WorkdirError(
+            f"{path}: {error}; {wrote} wrote it, this is {__version__}: "
+            "install the version that wrote it, or take another --workdir"
+        ) from error
+    return json.loads(_as_json(config)), first
+
+
+def _begun_by(environment: Path) -> str | None:
+    """The version of grjax that began a run; None: its environment.json does not say."""
+    try:
+        return str(read_json(environment)[0]["packages"]["grjax"])
+    except (WorkdirError, LookupError, TypeError):
+        return None
 
 
 def keep_noise(
