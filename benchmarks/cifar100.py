@@ -31,7 +31,14 @@ from grjax.evaluate import device_data
 RESULTS = Path(__file__).parent.parent / "docs" / "results"
 
 # Models that CIFAR-100 has no labels or no scores for, and such as have no draw of their own.
-_NOT_HERE = ("asymmetric_cifar10", "asymmetric_fashion_mnist", "asymmetric_mnist", "cifar10_n", "score_based")
+_NOT_HERE = (
+    "asymmetric_cifar10",
+    "asymmetric_cifar10_in_place",
+    "asymmetric_fashion_mnist",
+    "asymmetric_mnist",
+    "cifar10_n",
+    "score_based",
+)
 
 
 def options_of(name: str, human: str | None, folder: Path) -> dict[str, Any] | None:

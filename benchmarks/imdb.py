@@ -12,6 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from grjax import host
+
+host.tune()  # before jax is imported
+
 from grjax.configs.gr_table5 import build
 
 from benchmarks.digits import RESULTS

@@ -201,6 +201,10 @@ def test_noise_is_what_the_paper_calls_so_or_a_registered_model():
         ("gr_cifar100", "symmetric", "asymmetric_cifar100_swap"),
         ("apl_cifar100", "symmetric_exact_per_class", "asymmetric_cifar100_block_legacy"),
         ("gjs_cifar100", "symmetric_including_true", "asymmetric_cifar100_next"),
+        ("apl_cifar10", "symmetric_exact_per_class", "asymmetric_cifar10_in_place"),
+        ("elr_cifar10", "symmetric_including_true", "asymmetric_cifar10_in_place"),
+        ("gjs_cifar10", "symmetric_including_true", "asymmetric_cifar10_in_place"),
+        ("elr_cifar100", "symmetric_including_true", "asymmetric_cifar100_block_legacy"),
     ):
         assert build(name)["noise"] == {"name": symmetric, "rate": 0.4, "seed": 0}
         assert build(name, noise="asymmetric")["noise"]["name"] == asymmetric
@@ -226,7 +230,7 @@ def test_arguments_are_those_of_the_signature():
     layer = ConfigFile(path).config
     assert layer.loss.to_dict() == {"name": "gce", "q": 0.7}
     assert layer.noise.to_dict() == {
-        "name": "asymmetric_cifar10", "draw": "exact_per_class", "rate": 0.2, "seed": 3,
+        "name": "asymmetric_cifar10_in_place", "rate": 0.2, "seed": 3,
     }  # fmt: skip
     assert (layer.data.name, layer.init_seed) == ("digits", 3)
     assert ConfigFile("apl_cifar10").config.to_dict()["loss"] == build("apl_cifar10")["loss"]

@@ -127,6 +127,45 @@ def test_the_matrix_of_symmetric_noise_gives_symmetric_noise():
     assert draw("transition_matrix", matrix=matrix).sha256 == draw("symmetric", rate=0.4).sha256
 
 
+def in_place(labels, rate, rng):
+    """As the published codes do it, with a stateful generator: class after class, on the labels so far."""
+    noisy = labels.copy()
+    for source, target in ((9, 1), (2, 0), (3, 5), (5, 3), (4, 7)):
+        members = np.flatnonzero(noisy == source)
+        noisy[rng.choice(members, int(rate * len(members)), replace=False)] = target
+    return noisy
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_in_place_later_flips_meet_earlier_ones(exact):
+    options = {} if exact else {"draw": "bernoulli"}
+    noisy = draw("asymmetric_cifar10_in_place", rate=0.4, **options)
+    assert noisy.expected_rate == pytest.approx(0.184, abs=1e-12)
+    assert 0.1824 <= noisy.realised_rate <= 0.1856
+    theirs = [in_place(C10, 0.4, np.random.default_rng(seed)) for seed in range(3)]
+    counts = [np.bincount(10 * C10 + each, minlength=100).reshape(10, 10) / 5000 for each in theirs]
+    ours = noisy.transition_counts / 5000
+    matrix = noise.transition("asymmetric_cifar10_in_place", 10, rate=0.4)
+    np.testing.assert_allclose([matrix[3, 5], matrix[5, 3]], [0.24, 0.40], rtol=0, atol=1e-12)
+    for found in (ours, *counts):
+        np.testing.assert_allclose(found, matrix, rtol=0, atol=0.03)
+    if exact:  # dogs and cats that are dogs, together: 0.4 of 7,000
+        assert noisy.transition_counts[5, 3] + round(5000 * (0.4 - ours[3, 5])) == 2800
+        other = draw("asymmetric_cifar10", rate=0.4, draw="exact_per_class")
+        not_cats_or_dogs = ~np.isin(C10, [3, 5])
+        np.testing.assert_array_equal(noisy.labels[not_cats_or_dogs], other.labels[not_cats_or_dogs])
+
+
+def test_in_place_cats_come_back_independently_of_how_they_went():
+    """Of the cats that became dogs r come back, whether their first number was small or not."""
+    ids = np.arange(50_000)
+    first = draws.uniforms(0, ids)[0]
+    noisy = draw("asymmetric_cifar10_in_place", rate=0.4)
+    went = (C10 == 3) & (first < 0.38)  # the exact draw takes the smallest 2,000 of 5,000
+    for half in (went & (first < 0.19), went & (first >= 0.19)):
+        assert np.mean(noisy.labels[half] == 3) == pytest.approx(0.4, abs=0.06)
+
+
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 FASHION = ["top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"]
 

@@ -74,9 +74,10 @@ EXACT = {
     "symmetric_exact_global",
     "symmetric_exact_transition",
     "symmetric_including_true",
+    "asymmetric_cifar10_in_place",
 }
 DEPENDS_ON_WHICH_EXAMPLES = EXACT | {"file", "score_based"}
-NOT_NESTED = {"compose"}
+NOT_NESTED = {"compose", "asymmetric_cifar10_in_place"}
 NO_MATRIX = GIVEN | {"instance_dependent", "score_based"}
 
 # The noise of a seed never changes: experiments of different versions are compared by it. A new model adds
@@ -84,6 +85,7 @@ NO_MATRIX = GIVEN | {"instance_dependent", "score_based"}
 PINS = {
     "symmetric": "97d0b2010495c03c1e9b40ae7e9f64f50c79bfae9f3ac5a00070d0d7a65361ac",
     "asymmetric_cifar10": "bd432328609cc0cc8447a3db8946e2163ed9507230f9b0c40b44f383f110be5c",
+    "asymmetric_cifar10_in_place": "62489a45e34751c7dd6e79aea5aec2d470c3b331d05981bd9b460a16326e3f72",
     "asymmetric_cifar100_block_legacy": "fbe2bd3223283470c99796fbdfa3677007e9a745ed441f3deda3515c0b6e0653",
     "asymmetric_cifar100_next": "e3266934fa23b0c98290da66ebfa91ed1d50958dd71b3a4f2e950a27c70b21ed",
     "asymmetric_cifar100_swap": "5a974efd4655ac66462ccdbf8898c1603bc244e445240c4a11da6d3a0fedb5e4",
@@ -338,7 +340,10 @@ def test_an_unknown_option_is_refused(name):
         noise.create(name, seed=-1, **case(name).options(0.4))
 
 
-@pytest.mark.parametrize("name", ["asymmetric_cifar10", "asymmetric_mnist", "asymmetric_fashion_mnist"])
+@pytest.mark.parametrize(
+    "name",
+    ["asymmetric_cifar10", "asymmetric_cifar10_in_place", "asymmetric_mnist", "asymmetric_fashion_mnist"],
+)
 def test_a_map_for_ten_classes_refuses_others(name):
     with pytest.raises(ConfigError, match=f"{name}.*of 10 classes, this one has 11"):
         noise.create(name, rate=0.4)(np.zeros(3, int), 11)

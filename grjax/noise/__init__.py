@@ -24,7 +24,13 @@ from grjax.noise.cifar100 import (
     asymmetric_cifar100_next,
     asymmetric_cifar100_swap,
 )
-from grjax.noise.class_map import asymmetric_cifar10, asymmetric_fashion_mnist, asymmetric_mnist, pair_flip
+from grjax.noise.class_map import (
+    asymmetric_cifar10,
+    asymmetric_cifar10_in_place,
+    asymmetric_fashion_mnist,
+    asymmetric_mnist,
+    pair_flip,
+)
 from grjax.noise.compose import BoundModel, compose
 from grjax.noise.human import cifar10_n, cifar100_n
 from grjax.noise.instance import instance_dependent
@@ -50,6 +56,7 @@ __all__ = [
     "LegacyNoiseWarning",
     "NoisyLabels",
     "asymmetric_cifar10",
+    "asymmetric_cifar10_in_place",
     "asymmetric_cifar100_block_legacy",
     "asymmetric_cifar100_next",
     "asymmetric_cifar100_swap",
@@ -76,6 +83,7 @@ __all__ = [
 
 _MODELS: dict[str, Callable[..., np.ndarray]] = {
     "asymmetric_cifar10": asymmetric_cifar10,
+    "asymmetric_cifar10_in_place": asymmetric_cifar10_in_place,
     "asymmetric_cifar100_block_legacy": asymmetric_cifar100_block_legacy,
     "asymmetric_cifar100_next": asymmetric_cifar100_next,
     "asymmetric_cifar100_swap": asymmetric_cifar100_swap,
@@ -100,6 +108,7 @@ _MODELS: dict[str, Callable[..., np.ndarray]] = {
 # Functions (num_classes, *, ...) -> T [C, C] of those options of the model that T depends on.
 _TRANSITIONS: dict[str, Callable[..., np.ndarray]] = {
     "asymmetric_cifar10": class_map.cifar10_transition,
+    "asymmetric_cifar10_in_place": class_map.cifar10_in_place_transition,
     "asymmetric_cifar100_block_legacy": cifar100.block_transition,
     "asymmetric_cifar100_next": cifar100.next_transition,
     "asymmetric_cifar100_swap": cifar100.swap_transition,

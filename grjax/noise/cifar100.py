@@ -102,7 +102,7 @@ def asymmetric_cifar100_block_legacy(
 ) -> np.ndarray:
     """Legacy: every label becomes the next within its block of five *label numbers*, with `rate`.
 
-    The code of APL, ALFs, ANL and JAL does so, and their published results need it to be compared with.
+    The code of APL, ALFs, ANL, JAL and ELR does so, and their published results need it to be compared with.
     Label numbers are alphabetical (apple, aquarium fish, baby, bear, beaver): no block is a superclass, and
     6 of the 100 flips stay within one. SCE's code swaps two labels of each such block. The
     realised rate is the nominal one. A `LegacyNoiseWarning` says so.
@@ -112,8 +112,9 @@ def asymmetric_cifar100_block_legacy(
     targets = _next_in_block(num_classes)
     warnings.warn(
         "noise.name: 'asymmetric_cifar100_block_legacy' flips within blocks of label numbers, which are no "
-        "superclasses of CIFAR-100; take it only to compare with results of APL, ALFs, ANL or JAL. The code "
-        "of SCE swaps two labels of each such block: that is neither this nor 'asymmetric_cifar100_swap'",
+        "superclasses of CIFAR-100; take it only to compare with results of APL, ALFs, ANL, JAL or ELR. "
+        "The code of SCE swaps two labels of each such block: that is neither this nor "
+        "'asymmetric_cifar100_swap'",
         LegacyNoiseWarning,
         stacklevel=2,
     )

@@ -112,6 +112,8 @@ class NoisyLabels:
         """
         arrays = {**self._arrays(), **self._digests()}
         found = read_npz(path, what="the run's noise")
+        if missing := _REQUIRED.keys() - found.keys():
+            raise WorkdirError(f"{path}: cannot be read as the run's noise: no {', '.join(sorted(missing))}")
         for key in (*_REQUIRED, "replaced_by", "replaced_sha256"):
             if not np.array_equal(arrays.get(key, -1), found.get(key, -1)):
                 what = _REQUIRED.get(key, "open-set images")
