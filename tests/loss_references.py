@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 import scipy.integrate
+import scipy.special
 
 LOG_ZERO = np.log(1e-4)  # A of RCE
 
@@ -161,13 +162,13 @@ def integral(weight: Callable[..., float], *parameters: float) -> float:
 def reweighted(weight: Callable[..., np.ndarray], normalization: str) -> Callable[..., np.ndarray]:
     """w(p) / (2 (1 - p)) times cross-entropy, the factor held constant, as a surrogate."""
 
-    def surrogate(z, held, y, **options):
+    def surrogate(z, held, y, least=0.0, **options):
         log_p = -cross_entropy(held, y)
         w = weight(np.exp(log_p), **options)
         if normalization == "integral":
             w = w / integral(weight, *(options[key] for key in _parameters(weight)))
         if normalization == "batch":
-            w = w / w.mean()
+            w = w / (w.mean() + least / w.size)
         return w / (-2 * np.expm1(log_p)) * cross_entropy(z, y)
 
     return surrogate
@@ -188,9 +189,10 @@ def gce_weight(p, q):
 def normalized_gce(normalization: str) -> Callable[..., np.ndarray]:
     """GCE over the integral of its weight, or over its mean in the batch."""
 
-    def value(z, y, q):
+    def value(z, y, q, least=0.0):
         p = np.exp(-cross_entropy(z, y))
-        norm = gce_weight(p, q).mean() if normalization == "batch" else integral(gce_weight, q)
+        of_batch = gce_weight(p, q).mean() + least / p.size
+        norm = of_batch if normalization == "batch" else integral(gce_weight, q)
         return _gce(np, p, q) / norm
 
     return value
@@ -208,14 +210,23 @@ def fade(z, y, epsilon):
 def fading(reference: Reference) -> Reference:
     """A loss of p alone with an epsilon in each set of its options: 0 in the first, then another."""
 
+    batch = reference.static.get("normalization") == "batch"
+
+    def least(epsilon):
+        """What is added to the sum of weights over a batch."""
+        return {"least": 0.01 * epsilon} if batch else {}
+
+    def of_value(epsilon):
+        return least(epsilon) if reference.loss == "gce" else {}  # the others' value is cross-entropy
+
     def surrogate(z, held, y, epsilon, **options):
         written = reference.surrogate or (lambda z, held, y, **options: reference.value(z, y, **options))
-        return fade(held, y, epsilon) * written(z, held, y, **options)
+        return fade(held, y, epsilon) * written(z, held, y, **options, **least(epsilon))
 
     sets = reference.options * 2 if len(reference.options) == 1 else reference.options
     return dataclasses.replace(
         reference,
-        value=lambda z, y, epsilon, **options: reference.value(z, y, **options),
+        value=lambda z, y, epsilon, **options: reference.value(z, y, **options, **of_value(epsilon)),
         surrogate=surrogate,
         options=tuple({**options, "epsilon": 1e-3 * (number % 2)} for number, options in enumerate(sets)),
     )
@@ -322,7 +333,7 @@ def proselflc(z, held, y, trust):
 def proselflc_kl(z, held, y, trust):
     e = (trust * (1 - entropy(held) / np.log(z.shape[-1])))[..., None]
     target = (1 - e) * one_hot(z, y) + e * softmax(z)
-    return (target * np.log(target) - target * log_softmax(z)).sum(-1)
+    return (scipy.special.xlogy(target, target) - target * log_softmax(z)).sum(-1)
 
 
 def proselflc_detached(z, held, y, trust):

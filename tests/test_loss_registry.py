@@ -264,7 +264,9 @@ def test_permutation_of_the_batch(case):
     values, gradients = run(case, logits, labels)
     permuted = run(case, logits[order], labels[order])
     np.testing.assert_allclose(permuted[0], np.asarray(values)[:, order], rtol=1e-5, atol=1e-7)
-    np.testing.assert_allclose(permuted[1], np.asarray(gradients)[:, order], rtol=1e-5, atol=1e-7)
+    # A sum over the batch has another order.
+    atol = 1e-6 if REFERENCES[case].couples_batch else 1e-7
+    np.testing.assert_allclose(permuted[1], np.asarray(gradients)[:, order], rtol=1e-5, atol=atol)
 
 
 @pytest.mark.parametrize("case", REFERENCES)

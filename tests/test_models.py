@@ -276,7 +276,7 @@ def test_the_blocks_of_a_vit_are_those_blocks_in_a_row(remat):
     block = vit.EncoderBlock(Layers(True, "torch"), heads=2)
     tokens = np.random.default_rng(0).normal(size=(2, 5, 12)).astype(np.float32)
     rng = np.random.default_rng(1)
-    shapes = shapes_of(Encoder(remat), tokens)
+    shapes = jax.eval_shape(Encoder(remat).init, jax.random.key(0), tokens)
     variables = jax.tree.map(lambda leaf: rng.uniform(-0.5, 0.5, leaf.shape).astype(np.float32), shapes)
 
     def in_a_row(variables):

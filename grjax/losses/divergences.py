@@ -202,5 +202,8 @@ def rll(
     # log(1 + p / alpha) of each class: exact where p is small.
     above = jnp.log1p(jnp.exp(log_p) / alpha)
     of_others = jnp.where(is_label, 0, above).sum(-1) / (log_p.shape[-1] - 1)
-    of_label = -jnp.log1p(jnp.expm1(log_p_label) / (alpha + 1))  # log((alpha + 1) / (alpha + p_y))
+    # log((alpha + 1) / (alpha + p_y)), exact where p_y is near 1, and where it is near 0.
+    near_1 = -jnp.log1p(jnp.expm1(log_p_label) / (alpha + 1))
+    near_0 = jnp.log1p(1 / alpha) - jnp.log1p(jnp.exp(log_p_label) / alpha)
+    of_label = jnp.where(log_p_label > -0.7, near_1, near_0)
     return of_label + of_others

@@ -47,13 +47,12 @@ def ldr_kl(
     logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     lam, margin = jnp.asarray(lam, logits.dtype), jnp.asarray(margin, logits.dtype)
     if scores == "softplus":
-        positive = jax.nn.softplus(logits)
-        # Where all underflow, which is of logits below -100, their ratio is that of the exponentials.
-        logits = jnp.where(
-            positive.sum(-1, keepdims=True) > 0,
-            positive / jnp.maximum(positive.mean(-1, keepdims=True), jnp.finfo(logits.dtype).tiny),
-            jax.nn.softmax(logits) * logits.shape[-1],
-        )
+        # softplus(z) over its mean is C softmax(log softplus(z)), which does not underflow. Far below 0,
+        # log softplus(z) is z - exp(z) / 2.
+        low = logits < -15
+        high = jnp.log(jax.nn.softplus(jnp.where(low, 0, logits)))
+        of_low = jnp.where(low, logits, 0) - jnp.exp(jnp.where(low, logits, 0)) / 2
+        logits = logits.shape[-1] * jax.nn.softmax(jnp.where(low, of_low, high))
     elif scores != "logits":
         raise ValueError(f"scores must be 'logits' or 'softplus', got {scores!r}")
     is_label = jax.nn.one_hot(labels, logits.shape[-1], dtype=bool)

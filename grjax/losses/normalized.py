@@ -741,6 +741,9 @@ def anl_ce_er(
 
     Reference: Ye et al., NeurIPS 2023, whose authors' later code has the regulariser.
     """
+    logits = jnp.asarray(logits)
+    # Widened here, so that the gradients of both parts are added before they are rounded.
+    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     log_p, _, labels = log_softmax(logits, labels)
     p = jnp.exp(log_p)
     mean = jax.lax.stop_gradient(p).mean(tuple(range(p.ndim - 1)))
