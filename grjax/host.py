@@ -28,8 +28,8 @@ from grjax.errors import ConfigError
 
 VARIABLE = "GRJAX_TUNE_HOST"
 
-# YNN keeps sums; convolutions and products go to Eigen, which uses all cores. With 'eltwise', elementwise chains
-# go to YNN, too, and RandAugment's blends of pixels come out wrong: see tests/test_augment_randaugment.py.
+# YNN keeps sums; convolutions and products go to Eigen, which uses all cores. With 'eltwise' elementwise
+# chains go to YNN, too, and RandAugment's blends come out wrong: see tests/test_augment_randaugment.py.
 _FLAG = "--xla_cpu_experimental_ynn_fusion_type"
 _VALUE = "reduce"
 # XLA ends the process over a flag that it does not know, and this one is experimental. Every jaxlib from the
