@@ -26,7 +26,8 @@ def test_how_many_are_kept(exponent):
         for epoch in range(0, 20, 3):
             forget = rate * min(epoch / 10, 1) ** exponent
             wanted = max(int(np.floor(np.round(128 * (1 - forget), 3))), 1)
-            assert int(num_kept(128, epoch, rate, 10.0, exponent)) == wanted, (rate, epoch)
+            kept = num_kept(128, epoch, rate=rate, ramp_epochs=10.0, exponent=exponent)
+            assert int(kept) == wanted, (rate, epoch)
 
 
 def test_the_smallest_of_all_devices_with_ties_by_place():
