@@ -104,10 +104,13 @@ class Experiment:
         like = jax.eval_shape(self.init_state)
         try:
             return checkpoints.restore(step, like)
-        except WorkdirError:
+        except WorkdirError as error:
             if self.method_name != "single":
                 raise
-            return first_edition.restore(checkpoints, step, like)
+            try:
+                return first_edition.restore(checkpoints, step, like)
+            except WorkdirError:
+                raise error from None  # no checkpoint of grjax 0.1: the first error says what is wrong
 
     def init_state(self) -> TrainState:
         """The state before the first step."""

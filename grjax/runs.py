@@ -58,8 +58,8 @@ class Programs:
       together: how many runs go through one call, and how.
       init_state: (run) -> its state before the first step.
       inputs: (runs, `together.size` of them) -> what both steps take beside the state and a batch.
-      p_train_step: compiled by `together`.
-      p_eval_step: likewise.
+      p_train_step: the train step, compiled by `together`.
+      p_eval_step: the evaluation step, compiled by `together`.
     """
 
     together: Together

@@ -273,9 +273,8 @@ def _keep_row(
     run: Run, step: int, measured: Row, predicted: Mapping[str, Predictions], *, display: Display
 ) -> None:
     """Writes what an evaluation of a run found."""
-    if (
-        jax.process_index() == 0 and run.config.keep_predictions
-    ):  # before the row, which says that all is there
+    if jax.process_index() == 0 and run.config.keep_predictions:
+        # Before the row, which says that all is there.
         predictions.keep(run.workdir, step, predicted, run.experiment.dataset)
     row = make_row(step, measured, run.experiment, run.stopwatch)
     run.metrics_file.write(row)

@@ -140,3 +140,12 @@ def test_a_sweep_does_not_go_on(tmp_path):
     (tmp_path / "sweep.json").write_text(json.dumps(written))
     with pytest.raises(WorkdirError, match=r"grjax 0\.1 began the sweep"):
         engine.run(sweep, tmp_path)
+
+
+def test_a_checkpoint_that_neither_edition_reads_keeps_its_first_error(today, monkeypatch):
+    def restore(self, step, like):
+        raise WorkdirError(f"as a {type(like).__name__}")
+
+    monkeypatch.setattr(Checkpoints, "restore", restore)
+    with pytest.raises(WorkdirError, match=r"^as a TrainState$"):
+        experiment.create(small()).restore(Checkpoints(today / "checkpoints", 3), 12)

@@ -72,7 +72,7 @@ def scaling(features: np.ndarray) -> Scaling:
         # Divided first: squares of the largest and the smallest numbers are not in the range of float64.
         unit = widest or 1.0
         deviation = unit * float(np.std(apart / unit)) if np.isfinite(unit) else largest
-        constant = widest <= 4 * epsilon * abs(middle)  # but for rounding
+        constant = widest <= 4 * epsilon * abs(middle)  # up to rounding
         if constant:
             if largest > _LARGEST or 0 < largest < _SMALLEST:
                 centre[channel], scale[channel] = middle, max(abs(middle), 1.0)
