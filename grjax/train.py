@@ -129,7 +129,15 @@ def train_together(
                 run.checkpoints = Checkpoints(run.workdir / layout.CHECKPOINTS, run.config.keep_checkpoints)
                 stack.callback(run.checkpoints.close)
             stop_request = stack.enter_context(watch_sigterm())
-            _loop(going, programs, display, profiler, stop_request=stop_request, start_time=start_time)
+            _loop(
+                going,
+                programs,
+                display,
+                profiler,
+                stop_request=stop_request,
+                start_time=start_time,
+                closing=stack,
+            )
     return [run.outcome for run in runs if run.outcome is not None]
 
 
@@ -141,6 +149,7 @@ def _loop(
     *,
     stop_request: StopRequest,
     start_time: float,
+    closing: contextlib.ExitStack,
 ) -> None:
     """Restores, trains to the end or until asked to stop, and gives every run its outcome."""
     together, experiment = programs.together, runs[0].experiment
@@ -149,6 +158,7 @@ def _loop(
     step, states = restore(runs, programs)
     for run in runs:
         open_folder(run, step, start_time)
+        closing.callback(run.metrics_file.close)
         display.say(_description(run, step))
     # Runs that are fewer than a call takes are filled up with copies of the last.
     filled = runs + runs[-1:] * (together.size - len(runs))

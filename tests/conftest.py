@@ -27,6 +27,13 @@ def _strict_jax():
     jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _forget_programs():
+    """A process may map 65,530 pieces of memory, and a worker compiles enough programs to fill them."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def compile_quickly():
     """For runs of a few steps, most of whose time would go into optimising what is compiled."""

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import threading
 
 import jax
 import numpy as np
@@ -116,3 +117,13 @@ def test_impossible_profiles(tmp_path, steps):
     with pytest.raises(ConfigError, match=r"profile: must be two steps of the run's 12, as \(10, 20\)"):
         train_and_evaluate(small(profile=steps), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_leaves_no_thread_that_writes_tensorboard_events(tmp_path):
+    def writers():
+        return [thread for thread in threading.enumerate() if "EventLogger" in type(thread).__name__]
+
+    before = len(writers())
+    train_and_evaluate(small(tensorboard=True), tmp_path)
+    assert list((tmp_path / "tensorboard").glob("events*"))
+    assert len(writers()) == before

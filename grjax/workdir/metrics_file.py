@@ -28,6 +28,11 @@ class MetricsFile:
 
             self._events = SummaryWriter(str(workdir / layout.TENSORBOARD), purge_step=step + 1)
 
+    def close(self) -> None:
+        """Ends the threads that write TensorBoard events."""
+        if self._events is not None:
+            self._events.close()
+
     def has(self, step: int) -> bool:
         """Whether there is a row for the step."""
         return any(row["step"] == step for row in self.rows)
