@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from grjax import config as config_lib
 from grjax import data, evaluation_times, first_edition, losses, methods, models, noise, optimizers
 from grjax.corruption import corrupted_data
-from grjax.data import augment, feed, mixing
+from grjax.data import augment, eight_bits, feed, mixing
 from grjax.data.feed import Batch, Feed
 from grjax.data.sampler import GroupSampler, Sampler
 from grjax.devices import AXIS, PyTree
@@ -342,10 +342,20 @@ def loss_options(section: Mapping[str, Any], steps_per_epoch: int, total_steps: 
 
 
 def _shape_after(augmentation: augment.BatchAugmentation, image_shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of augmented images: that of the images, or of a crop."""
+    """The shape of augmented images: that of the images, or of a crop.
+
+    Raises:
+      ConfigError: an augmentation whose pixels would depend on the device.
+    """
     images = jax.ShapeDtypeStruct((1, *image_shape), np.uint8)
     positions, key = jax.ShapeDtypeStruct((1,), np.int32), jax.eval_shape(jax.random.key, 0)
-    return jax.eval_shape(augmentation, images, positions, key).shape[1:]
+    traced, augmented = jax.make_jaxpr(augmentation, return_shape=True)(images, positions, key)
+    if eight_bits.converted(traced):
+        raise ConfigError(
+            "data.augmentation: one of them converts floating-point numbers to 8-bit integers, which some "
+            "devices round and others cut off; convert to int32 first: x.astype('int32').astype('uint8')"
+        )
+    return augmented.shape[1:]
 
 
 def _check_views(config: ConfigDict, mix: mixing.Mixing | None) -> None:

@@ -28,10 +28,11 @@ from grjax.errors import ConfigError
 
 VARIABLE = "GRJAX_TUNE_HOST"
 
-# YNN keeps sums; convolutions and products go to Eigen, which uses all cores. With 'eltwise' elementwise
-# chains go to YNN, too, and RandAugment's blends come out wrong: see tests/test_augment_randaugment.py.
+# YNN keeps sums and elementwise chains; convolutions and products go to Eigen, which uses all cores. Two of
+# its elementwise operations are not XLA's: `grjax.data.eight_bits` refuses the one, and after the other, a
+# maximum that drops NaN, the loop still finds parameters that are not finite.
 _FLAG = "--xla_cpu_experimental_ynn_fusion_type"
-_VALUE = "reduce"
+_VALUE = "reduce,eltwise"
 # XLA ends the process over a flag that it does not know, and this one is experimental. Every jaxlib from the
 # first of these versions to before the second knows it: tried with 0.10.0 to 0.12.0.1.
 _KNOWN_BY = ((0, 10), (0, 13))
@@ -80,7 +81,7 @@ def tune(environ: MutableMapping[str, str] = os.environ) -> Tuning:
     Example:
       >>> tuning = tune()
       >>> sorted(tuning.left) if tuning.xla_flag is None else tuning.xla_flag  # doctest: +SKIP
-      '--xla_cpu_experimental_ynn_fusion_type=reduce'
+      '--xla_cpu_experimental_ynn_fusion_type=reduce,eltwise'
     """
     if _done:
         return _done[0]

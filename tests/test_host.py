@@ -13,7 +13,7 @@ from grjax import host
 from grjax.errors import ConfigError
 
 ROOT = Path(__file__).parent.parent
-FLAG = "--xla_cpu_experimental_ynn_fusion_type=reduce"
+FLAG = "--xla_cpu_experimental_ynn_fusion_type=reduce,eltwise"
 GLIBC = host._c_library() is not None
 needs_glibc = pytest.mark.skipif(not GLIBC, reason="malloc of another C library")
 

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import small_runs
@@ -226,6 +227,25 @@ def test_a_non_finite_loss_stops_and_is_not_saved(tmp_path):
     for step in checkpoints.steps():
         state = checkpoints.restore(step, like=experiment.create(run_config).init_state())
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state))
+    assert not (tmp_path / "summary.json").exists()
+
+
+def test_parameters_that_are_nan_end_a_run_also_where_an_activation_hides_them(tmp_path, monkeypatch):
+    """On a CPU that is set up, relu makes 0 of NaN, and the loss stays finite."""
+    init = experiment.Experiment.init
+
+    def poisoned(self):
+        def with_nan(seed, labels):
+            state = init(self)(seed, labels)
+            params = state.learner.params
+            first = params["BatchNorm_0"] | {"bias": jnp.nan * params["BatchNorm_0"]["bias"]}
+            return state.replace(learner=state.learner.replace(params=params | {"BatchNorm_0": first}))
+
+        return with_nan
+
+    monkeypatch.setattr(experiment.Experiment, "init", poisoned)
+    with pytest.raises(NonFiniteError, match=r"not finite|the loss is nan"):
+        train_and_evaluate(small(), tmp_path)
     assert not (tmp_path / "summary.json").exists()
 
 

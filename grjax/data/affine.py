@@ -42,7 +42,7 @@ def resample(image: jax.Array, matrix: jax.Array, shift: jax.Array) -> jax.Array
     lower = (1 - right) * neighbours(1, 0) + right * neighbours(1, 1)
     value = (1 - down) * upper + down * lower
     if jnp.issubdtype(image.dtype, jnp.integer):
-        value = jnp.round(value)
+        value = jnp.round(value).astype(jnp.int32)
     return value.astype(image.dtype)
 
 

@@ -85,7 +85,7 @@ def cutout(
     square = (row <= rows) & (rows < row + size) & (column <= columns) & (columns < column + size)
     if fill == "mean":
         value = image.mean((0, 1), keepdims=True)
-        value = jnp.round(value) if jnp.issubdtype(image.dtype, jnp.integer) else value
+        value = jnp.round(value).astype(jnp.int32) if jnp.issubdtype(image.dtype, jnp.integer) else value
     elif isinstance(fill, Sequence) and len(fill) != channels:
         raise ConfigError(
             f"data.augmentation.fill: must have a value for each of {channels} channels, got {fill}"

@@ -88,7 +88,8 @@ def _grey(image: jax.Array) -> jax.Array:
 
 def _blend(degenerate: jax.Array, image: jax.Array, factor: jax.Array) -> jax.Array:
     degenerate = degenerate.astype(jnp.float32)
-    return jnp.clip(degenerate + factor * (image - degenerate), 0, 255).astype(image.dtype)
+    blended = jnp.clip(degenerate + factor * (image - degenerate), 0, 255)
+    return blended.astype(jnp.int32).astype(image.dtype)  # see grjax/data/eight_bits.py
 
 
 # What a strength in [-1, 1] makes of an image; those that know no direction use its absolute value.
