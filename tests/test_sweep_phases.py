@@ -10,7 +10,16 @@ import pytest
 from ml_collections import ConfigDict
 
 from grjax.analysis import mode_against_noise
-from grjax.configs import digits_lambda_beta, gr_table1, gr_table5, gr_table6, gr_table7, gr_table8, gr_table9
+from grjax.configs import (
+    digits_lambda_beta,
+    gr_table1,
+    gr_table5,
+    gr_table6,
+    gr_table7,
+    gr_table8,
+    gr_table9,
+    phuber_mnist_table,
+)
 from grjax.errors import ConfigError, NonFiniteError, PreemptedError, WorkdirError
 from grjax.runs import Run
 from grjax.sweep import Sweep, phases, product, results, search, seeds, selection
@@ -216,7 +225,7 @@ def test_an_impossible_space_shows_before_anything_runs(tmp_path):
 PAPER = [
     (gr_table1, "", 91, 84), (gr_table5, "", 0, 45), (gr_table6, "", 0, 8), (gr_table7, "", 0, 30),
     (gr_table8, "", 0, 16), (gr_table9, "", 0, 24),
-    (gr_table9, "grid=true", 0, 72), (digits_lambda_beta, "", 192, 16),
+    (gr_table9, "grid=true", 0, 72), (digits_lambda_beta, "", 192, 16), (phuber_mnist_table, "", 0, 20),
 ]  # fmt: skip
 
 
