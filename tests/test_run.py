@@ -189,21 +189,25 @@ def two_processes(workdir, arguments):
     ]  # fmt: skip
 
 
-def test_two_processes_equal_one(tmp_path):
+@pytest.mark.parametrize(
+    "method",
+    [{"name": "single"}, {"name": "co_teaching", "rate": 0.4, "ramp_epochs": 0.5}],
+    ids=lambda method: method["name"],
+)
+def test_two_processes_equal_one(method, tmp_path):
     # A learning rate so low that a ReLU decided the other way by rounding moves no parameter by 1e-5, while
     # a batch that is not averaged over the processes does.
     few = [*SMALL, "--config.optimizer.learning_rate=3e-4", "--config.train_steps=20"]
+    few += [f"--config.method.{option}={value}" for option, value in method.items()]
     code, output = run(f"--workdir={tmp_path / 'one'}", *few)
     assert code == 0, output
     processes = two_processes(tmp_path / "two", few)
     outputs = [process.communicate(timeout=1000)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
-    ones, twos = final_state(tmp_path / "one").learner.params, final_state(tmp_path / "two").learner.params
+    ones, twos = final_state(tmp_path / "one").learner, final_state(tmp_path / "two").learner
     for a, b in zip(jax.tree.leaves(ones), jax.tree.leaves(twos), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
-    initial = (
-        experiment.create(config.resolve(read_config(tmp_path / "one").to_dict())).init_state().learner.params
-    )
+    initial = experiment.create(config.resolve(read_config(tmp_path / "one").to_dict())).init_state().learner
     moved = max(np.abs(a - b).max() for a, b in zip(*map(jax.tree.leaves, (ones, initial)), strict=True))
     assert moved > 1e-4
     assert "accuracy" not in outputs[1]  # one process talks
