@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grjax import __version__, host
+from grjax import __version__, door, host
 from grjax.errors import ConfigError, GrjaxError, exit_in_one_line
 from grjax.paths import as_path
 
@@ -44,6 +44,8 @@ def main() -> None:
         print(f"grjax {__version__}")
         sys.exit()
     debug = "--debug" in arguments
+    door.exit_on_signals()
+    door.print_anything()
     with exit_in_one_line(debug):
         host.tune()  # before jax is imported, which each of the imports below does
         if arguments[:1] == ["figure"]:
