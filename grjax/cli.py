@@ -17,6 +17,8 @@ import copy
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +48,7 @@ def main() -> None:
     debug = "--debug" in arguments
     door.exit_on_signals()
     door.print_anything()
+    door.warn_in_one_line()
     with exit_in_one_line(debug):
         host.tune()  # before jax is imported, which each of the imports below does
         if arguments[:1] == ["figure"]:
@@ -137,7 +140,12 @@ def _main(argv: list[str], file: "ConfigFile", start: float) -> None:
             raise app.UsageError(f"--{flag} is for --mode={mode}")
     logging.set_verbosity(logging.ERROR)
     _keep_compiled(given.compilation_cache)
-    with exit_in_one_line(given.debug, kinds=(GrjaxError, OSError)):
+    if not given.debug:
+        door.say_a_full_disk_once()
+    from grjax.workdir.files import a_full_disk_named
+
+    kinds = (GrjaxError, OSError)
+    with exit_in_one_line(given.debug, kinds), a_full_disk_named(given.workdir), _devices_named():
         _join_hosts((given.coordinator, given.num_processes, given.process_id), given.multihost)
         _run(file, start)
 
@@ -205,3 +213,25 @@ def _join_hosts(told: tuple[str | None, int | None, int | None], multihost: bool
         jax.distributed.initialize(*told)  # what is None, jax finds itself
     elif any(value is not None for value in told):
         raise ConfigError("--coordinator, --num_processes and --process_id: give all three, or --multihost")
+
+
+@contextmanager
+def _devices_named() -> Iterator[None]:
+    """Within it, devices that jax does not have are an error that names them, whatever jax makes of it."""
+    import jax
+
+    try:
+        yield
+    except (RuntimeError, AssertionError) as error:
+        asked = jax.config.jax_platforms  # type: ignore[attr-defined]
+        if not asked or isinstance(error, GrjaxError):
+            raise
+        try:
+            jax.devices()
+        except Exception as reason:
+            said = f" ({' '.join(str(reason).split())[:200]})" if str(reason) else ""
+            raise ConfigError(
+                f"JAX_PLATFORMS={asked}: jax has no such devices here{said}; install what it needs for them, "
+                "as pip install 'grjax[cuda]' does, or set JAX_PLATFORMS=cpu"
+            ) from error
+        raise

@@ -1,13 +1,15 @@
-"""What a command does first: it says how it ends on a signal, and lets every character be printed."""
+"""How a command talks: it ends on a signal in one line, prints every character, and warns in one line."""
 
 import io
 import os
 import signal
 import sys
+import threading
+import warnings
 from types import FrameType
 from typing import NoReturn
 
-from grjax.errors import CtrlCError, PreemptedError
+from grjax.errors import CtrlCError, DataWarning, PreemptedError
 
 SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 GO_ON = "start the same command to go on"
@@ -42,3 +44,38 @@ def print_anything() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # else it has been replaced, or is closed
             stream.reconfigure(errors="backslashreplace")
+
+
+def warn_in_one_line() -> None:
+    """A `DataWarning` is about the user's data: neither a file of ours nor a line of it says anything."""
+    before = warnings.showwarning
+
+    def show(message, category, filename, lineno, file=None, line=None):  # type: ignore[no-untyped-def]
+        if issubclass(category, DataWarning):
+            print(f"{category.__name__}: {' '.join(str(message).split())}", file=sys.stderr)
+        else:
+            before(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show
+
+
+def say_a_full_disk_once() -> None:
+    """What the threads of orbax and TensorBoard print and log of a full disk, the error at the end says."""
+    from absl import logging
+
+    from grjax.workdir.files import no_room
+
+    def known(error: BaseException | None) -> bool:
+        # The others are what they say of each other once one of them has failed.
+        return no_room(error) or str(error) in ("handle is closed", "Event loop is closed")
+
+    def in_thread(thread: threading.ExceptHookArgs) -> None:
+        if not known(thread.exc_value):
+            threading.__excepthook__(thread)
+
+    def at_exit(ignored: "sys.UnraisableHookArgs") -> None:
+        if not known(ignored.exc_value):
+            sys.__unraisablehook__(ignored)
+
+    threading.excepthook, sys.unraisablehook = in_thread, at_exit
+    logging.get_absl_handler().addFilter(lambda record: not (record.exc_info and known(record.exc_info[1])))

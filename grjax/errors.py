@@ -28,6 +28,10 @@ class BusyError(WorkdirError):
     """Another process is at work in the workdir."""
 
 
+class DiskFullError(WorkdirError):
+    """No space is left where a run writes; what was saved before is whole."""
+
+
 class NonFiniteError(GrjaxError, ArithmeticError):
     """Training produced NaN or infinity."""
 

@@ -131,7 +131,7 @@ def train_together(
             display.say(f"{run.workdir}: the run is finished, at step {at}; nothing to do")
     going = [run for run in runs if run.outcome is None]
     if going:
-        with contextlib.ExitStack() as stack:
+        with files.a_full_disk_named(first.workdir), contextlib.ExitStack() as stack:
             for run in going:
                 if leader:
                     stack.enter_context(workdir_lib.locked(run.workdir))

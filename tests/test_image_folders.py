@@ -49,6 +49,13 @@ def test_folders_of_splits_are_splits(tmp_path, names, expected):
     assert sizes(dataset) == expected
 
 
+@pytest.mark.parametrize("below", ["pictures", "pictures/train"])
+def test_one_folder_too_many_is_named(tmp_path, below):
+    classes(tmp_path / below)
+    with pytest.raises(ConfigError, match=f"holds one folder, in which there are others; give {tmp_path}/p"):
+        load(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [

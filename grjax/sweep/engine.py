@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 from ml_collections import ConfigDict
 
-from grjax.errors import BusyError, ConfigError, PreemptedError, SweepFailedError
+from grjax.errors import BusyError, ConfigError, DiskFullError, PreemptedError, SweepFailedError
 from grjax.paths import as_path
 from grjax.progress import Display
 from grjax.runs import Outcome
@@ -131,7 +131,7 @@ class _Worker:
         """Runs claimed trials to their ends, and records how they ended."""
         try:
             outcomes = self._outcomes(numbers, stop_request, together or self._together)
-        except (PreemptedError, KeyboardInterrupt):
+        except (PreemptedError, DiskFullError, KeyboardInterrupt):
             self._queue.give_back(numbers)
             raise
         except Exception as error:  # of whatever kind: the other trials go on
