@@ -14,6 +14,7 @@ the same command; there the word is a flag, too: --mode=sweep.
 """
 
 import copy
+import errno
 import os
 import sys
 import time
@@ -200,9 +201,21 @@ def _keep_compiled(cache: str) -> None:
     """Turns jax's compilation cache on, unless the environment has said where it is."""
     import jax
 
-    if cache and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        jax.config.update("jax_compilation_cache_dir", str(as_path(cache)))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    if not cache or "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    folder = as_path(cache)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        print(
+            f"--compilation_cache={cache}: cannot be written, programs are not kept: {error.strerror}",
+            file=sys.stderr,
+        )
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 def _join_hosts(told: tuple[str | None, int | None, int | None], multihost: bool) -> None:

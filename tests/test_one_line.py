@@ -7,12 +7,13 @@ import sys
 import warnings
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 from small_runs import rows, small
 
-from grjax import door, noise
+from grjax import cli, door, noise
 from grjax.analysis.noise_report import print_tables
 from grjax.errors import DataWarning, DiskFullError, WorkdirError
 from grjax.sweep import Sweep, engine, results, seeds
@@ -115,6 +116,17 @@ def test_devices_that_are_not_there_are_one_line(tmp_path):
     line = output.splitlines()[-1]
     assert line.startswith("ConfigError: JAX_PLATFORMS=cuda: jax has no such devices here")
     assert "JAX_PLATFORMS=cpu" in line
+
+
+def test_a_home_that_cannot_be_written_is_one_line_and_no_error(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+    before = jax.config.jax_compilation_cache_dir
+    cli._keep_compiled("~/.cache/grjax")
+    assert jax.config.jax_compilation_cache_dir == before
+    line = "--compilation_cache=~/.cache/grjax: cannot be written, programs are not kept: Not a directory\n"
+    assert capsys.readouterr().err == line
 
 
 # ---------------------------------------------------------------------------------------------------- names

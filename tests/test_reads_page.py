@@ -152,9 +152,7 @@ def _(folder):
 @_row("folders", "other files beside the pictures of a class")
 def _(folder):
     (classes(folder) / "cat" / "a.HEIC").touch()
-    with pytest.warns(
-        DataWarning, match=r"1 files are no images .*left out: 1 \.heic"
-    ):
+    with pytest.warns(DataWarning, match=r"1 files are no images .*left out: 1 \.heic"):
         assert sum(sizes(load_folder(folder)).values()) == 20
 
 
