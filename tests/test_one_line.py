@@ -203,7 +203,7 @@ def test_a_workdir_whose_name_is_no_utf8_is_refused(data_dir, tmp_path):
         train_and_evaluate(small(), os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
 
 
-def test_other_warnings_are_pythons(monkeypatch):
+def test_other_warnings_are_pythons(monkeypatch, capsys):
     shown = []
     monkeypatch.setattr(warnings, "showwarning", lambda message, *_: shown.append(str(message)))
     door.warn_in_one_line()
@@ -211,4 +211,6 @@ def test_other_warnings_are_pythons(monkeypatch):
         warnings.simplefilter("always")
         warnings.warn("other", RuntimeWarning, stacklevel=1)
         warnings.warn("of data", DataWarning, stacklevel=1)
+        warnings.warn("of noise", noise.LegacyNoiseWarning, stacklevel=1)
     assert shown == ["other"]
+    assert capsys.readouterr().err == "DataWarning: of data\nLegacyNoiseWarning: of noise\n"
