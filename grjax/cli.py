@@ -14,13 +14,16 @@ the same command; there the word is a flag, too: --mode=sweep.
 """
 
 import copy
+import errno
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grjax import __version__, host
+from grjax import __version__, door, host
 from grjax.errors import ConfigError, GrjaxError, exit_in_one_line
 from grjax.paths import as_path
 
@@ -44,6 +47,9 @@ def main() -> None:
         print(f"grjax {__version__}")
         sys.exit()
     debug = "--debug" in arguments
+    door.exit_on_signals()
+    door.print_anything()
+    door.warn_in_one_line()
     with exit_in_one_line(debug):
         host.tune()  # before jax is imported, which each of the imports below does
         if arguments[:1] == ["figure"]:
@@ -135,7 +141,12 @@ def _main(argv: list[str], file: "ConfigFile", start: float) -> None:
             raise app.UsageError(f"--{flag} is for --mode={mode}")
     logging.set_verbosity(logging.ERROR)
     _keep_compiled(given.compilation_cache)
-    with exit_in_one_line(given.debug, kinds=(GrjaxError, OSError)):
+    if not given.debug:
+        door.say_a_full_disk_once()
+    from grjax.workdir.files import a_full_disk_named
+
+    kinds = (GrjaxError, OSError)
+    with exit_in_one_line(given.debug, kinds), a_full_disk_named(given.workdir), _devices_named():
         _join_hosts((given.coordinator, given.num_processes, given.process_id), given.multihost)
         _run(file, start)
 
@@ -190,9 +201,21 @@ def _keep_compiled(cache: str) -> None:
     """Turns jax's compilation cache on, unless the environment has said where it is."""
     import jax
 
-    if cache and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        jax.config.update("jax_compilation_cache_dir", str(as_path(cache)))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    if not cache or "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    folder = as_path(cache)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        print(
+            f"--compilation_cache={cache}: cannot be written, programs are not kept: {error.strerror}",
+            file=sys.stderr,
+        )
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 def _join_hosts(told: tuple[str | None, int | None, int | None], multihost: bool) -> None:
@@ -203,3 +226,25 @@ def _join_hosts(told: tuple[str | None, int | None, int | None], multihost: bool
         jax.distributed.initialize(*told)  # what is None, jax finds itself
     elif any(value is not None for value in told):
         raise ConfigError("--coordinator, --num_processes and --process_id: give all three, or --multihost")
+
+
+@contextmanager
+def _devices_named() -> Iterator[None]:
+    """Within it, devices that jax does not have are an error that names them, whatever jax makes of it."""
+    import jax
+
+    try:
+        yield
+    except (RuntimeError, AssertionError) as error:
+        asked = jax.config.jax_platforms  # type: ignore[attr-defined]
+        if not asked or isinstance(error, GrjaxError):
+            raise
+        try:
+            jax.devices()
+        except Exception as reason:
+            said = f" ({' '.join(str(reason).split())[:200]})" if str(reason) else ""
+            raise ConfigError(
+                f"JAX_PLATFORMS={asked}: jax has no such devices here{said}; install what it needs for them, "
+                "as pip install 'grjax[cuda]' does, or set JAX_PLATFORMS=cpu"
+            ) from error
+        raise

@@ -28,6 +28,10 @@ class BusyError(WorkdirError):
     """Another process is at work in the workdir."""
 
 
+class DiskFullError(WorkdirError):
+    """No space is left where a run writes; what was saved before is whole."""
+
+
 class NonFiniteError(GrjaxError, ArithmeticError):
     """Training produced NaN or infinity."""
 
@@ -46,6 +50,15 @@ class PreemptedError(GrjaxError):
     exit_code = 75  # EX_TEMPFAIL of sysexits.h: try again later
 
 
+class CtrlCError(KeyboardInterrupt):
+    """Ctrl-C came: the state is saved, and the same command goes on from there.
+
+    It is no `Exception`: whoever goes on after errors, as a search over parameters, stops at this.
+    """
+
+    exit_code = 130  # 128 + SIGINT, as of a process that Ctrl-C ends
+
+
 class DataWarning(UserWarning):
     """Something about data that is left out or looks wrong; the work goes on."""
 
@@ -60,7 +73,7 @@ def require(package: str, extra: str) -> None:
 def exit_in_one_line(
     debug: bool = False, kinds: tuple[type[Exception], ...] = (GrjaxError,)
 ) -> Iterator[None]:
-    """Within it, an error of these kinds ends the process with one line on stderr.
+    """Within it, an error of these kinds, or Ctrl-C, ends the process with one line on stderr.
 
     Args:
       debug: let the error through, with its traceback.
@@ -68,6 +81,9 @@ def exit_in_one_line(
     """
     try:
         yield
+    except CtrlCError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
     except kinds as error:
         if debug:
             raise

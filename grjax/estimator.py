@@ -103,7 +103,9 @@ class GRClassifier(ClassifierMixin, BaseEstimator):
         with tempfile.TemporaryDirectory(prefix="grjax_fit_") as folder:
             run = Path(folder)
             names = [str(name) for name in self.classes_]
-            trained = train_on_arrays(images, labels, *layers, class_names=names, seed=seed, workdir=run)
+            trained = train_on_arrays(
+                images, labels, *layers, class_names=names, seed=seed, workdir=run, kept=False
+            )
             history = predictions.read(run)
         found = dynamics.summary(trained.state.dynamics, trained.experiment.noise.ids)
         self.audit_ = suspects.find(history, tuple(names), found)

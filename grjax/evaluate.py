@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import numpy as np
 from ml_collections import ConfigDict
-from rich.console import Console
 from rich.table import Table
 
 from grjax import config as config_lib
@@ -21,6 +20,7 @@ from grjax.experiment import Experiment
 from grjax.metrics import Predictions, Row
 from grjax.paths import as_path
 from grjax.plain_values import plain
+from grjax.progress import plain_console
 from grjax.together import Alone, Together
 from grjax.workdir import folder as workdir_lib
 from grjax.workdir import layout
@@ -177,7 +177,7 @@ def _print(result: dict[str, Any]) -> None:
     def cell(value: Any) -> str:
         return "–" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
 
-    console = Console(highlight=False)
+    console = plain_console()
     table = Table("metric", "value", title=f"step {result['step']}")
     for key, value in result.items():
         if key not in ("step", "per_class", "noise_sha256"):

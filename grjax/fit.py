@@ -4,6 +4,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import jax
@@ -20,10 +21,11 @@ from grjax.paths import as_path
 from grjax.plain_values import plain
 from grjax.progress import Display
 from grjax.steps import TrainState
+from grjax.stopping import StopRequest
 from grjax.train import train_and_evaluate
 from grjax.workdir import layout
 from grjax.workdir.checkpoints import Checkpoints
-from grjax.workdir.files import write_npz
+from grjax.workdir.files import read_npz, write_npz
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,8 +97,9 @@ def train_on_arrays(
     held_out: np.ndarray | None = None,
     seed: int = 0,
     workdir: str | os.PathLike[str],
+    kept: bool = True,
 ) -> Trained:
-    """Trains on the examples, without a word to the terminal.
+    """Trains on the examples, without a word to the terminal; or goes on where the same call was stopped.
 
     The workdir is that of any run, with the arrays in own.npz; `--mode=audit` takes it, too.
 
@@ -110,10 +113,12 @@ def train_on_arrays(
         others keep their positions as ids. None: all are trained on.
       seed: of initialisation and order.
       workdir: a folder that holds no other run.
+      kept: whether the workdir stays. If not, nothing could go on, and signals are left as they are.
 
     Raises:
       ConfigError: arrays or a config that cannot be trained on.
-      WorkdirError: the folder holds a run already.
+      WorkdirError: the folder holds a run on other arrays, or of another config.
+      PreemptedError, CtrlCError: SIGTERM or Ctrl-C came; the state is saved.
     """
     given, labels = np.asarray(images), class_labels.read(labels, "labels")
     if given.ndim not in (2, 3, 4) or given.dtype.kind not in "biuf":
@@ -149,18 +154,37 @@ def train_on_arrays(
             changed = run_config[section].to_dict()
             if changed != config_lib.resolve(own)[section].to_dict():
                 raise ConfigError(f"{section}: must be left out where examples are held out, got {changed}")
-    if (workdir / layout.CONFIG).exists():
-        raise WorkdirError(f"workdir={workdir}: holds a run already; take another folder")
-    workdir.mkdir(parents=True, exist_ok=True)
     numbers = dataset.splits["train"].labels
     given = cast(np.ndarray, dataset.splits["train"].images)  # uint8 or float32, of any scale no more
     given = given[:, 0, 0] if features else given
     arrays = {"images": given[trained], "labels": numbers[trained], "ids": trained}
     test = {"test_images": given[tested], "test_labels": numbers[tested], "test_ids": tested}
-    write_npz(path, {**arrays, **test, "class_names": np.array(dataset.class_names)})
+    _keep(path, {**arrays, **test, "class_names": np.array(dataset.class_names)})
     experiment = experiment_lib.create(run_config)
-    train_and_evaluate(run_config, workdir, experiment=experiment, display=Display(quiet=True))
+    train_and_evaluate(
+        run_config,
+        workdir,
+        experiment=experiment,
+        display=Display(quiet=True),
+        stop_request=None if kept else StopRequest(),
+    )
     checkpoints = Checkpoints(workdir / layout.CHECKPOINTS, run_config.keep_checkpoints)
     state = experiment.restore(checkpoints, checkpoints.steps()[-1])
     checkpoints.close()
     return Trained(run_config, experiment, state)
+
+
+def _keep(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes the arrays of a run into its folder, or checks that they are those it was begun with."""
+    if path.exists():
+        theirs = read_npz(path)
+        same = theirs.keys() == arrays.keys() and all(
+            np.array_equal(theirs[key], value) for key, value in arrays.items()
+        )
+    else:
+        same = not (path.parent / layout.CONFIG).exists()
+        if same:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_npz(path, arrays)
+    if not same:
+        raise WorkdirError(f"workdir={path.parent}: holds a run on other arrays; take another folder")

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -18,6 +19,11 @@ from rich.progress import (
 from grjax.metrics import Row
 
 
+def plain_console(**options: Any) -> Console:
+    """A console on which names are printed as they are: '[b]' is no markup, ':cat:' no picture."""
+    return Console(highlight=False, markup=False, emoji=False, **options)
+
+
 @contextmanager
 def counted(what: str, seconds_between_lines: float = 60.0) -> Iterator[Callable[[int, int], None]]:
     """Within it, a function (done, total) shows how far a long piece of work is, and the time that is left.
@@ -29,7 +35,7 @@ def counted(what: str, seconds_between_lines: float = 60.0) -> Iterator[Callable
       what: is counted, as 'document vectors, words'.
       seconds_between_lines: where there is no terminal.
     """
-    console = Console(file=sys.__stderr__, highlight=False, soft_wrap=True)
+    console = plain_console(file=sys.__stderr__, soft_wrap=True)
     bar = Progress(
         TextColumn(what), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=console,
         disable=not console.is_terminal,
@@ -45,7 +51,7 @@ def counted(what: str, seconds_between_lines: float = 60.0) -> Iterator[Callable
         bar.update(task, completed=done, total=total)
         if not console.is_terminal and done > begin[1] and now - said >= seconds_between_lines:
             minutes = (now - begin[0]) / (done - begin[1]) * (total - done) / 60
-            console.print(f"{what}: {done:,} of {total:,}, {minutes:.0f} minutes left", markup=False)
+            console.print(f"{what}: {done:,} of {total:,}, {minutes:.0f} minutes left")
             said = now
 
     with bar:
@@ -59,7 +65,7 @@ class Display:
     """
 
     def __init__(self, *, quiet: bool):
-        self._console = Console(quiet=quiet, highlight=False, soft_wrap=True)
+        self._console = plain_console(quiet=quiet, soft_wrap=True)
         self._bar = Progress(
             TextColumn("step"),
             MofNCompleteColumn(),
@@ -95,4 +101,4 @@ class Display:
 
     def say(self, text: str) -> None:
         """Text as it is."""
-        self._console.print(text, markup=False)
+        self._console.print(text)

@@ -14,7 +14,6 @@ from ml_collections import ConfigDict
 from grjax import dynamics
 from grjax import experiment as experiment_lib
 from grjax.devices import PyTree
-from grjax.errors import PreemptedError
 from grjax.evaluate import Evaluation, device_data
 from grjax.experiment import Experiment
 from grjax.finite import all_finite, check_losses, check_states
@@ -23,11 +22,12 @@ from grjax.metrics import Predictions, Row
 from grjax.profile import Profiler
 from grjax.progress import Display
 from grjax.runs import Outcome, Programs, Run, open_folder, restore
+from grjax.stopping import StopRequest, watched_signals
 from grjax.summary import make_row, make_summary
 from grjax.together import Alone, Together
 from grjax.workdir import files, layout, predictions
 from grjax.workdir import folder as workdir_lib
-from grjax.workdir.checkpoints import Checkpoints, StopRequest, watch_sigterm
+from grjax.workdir.checkpoints import Checkpoints
 
 
 def programs_of(experiment: Experiment) -> Programs:
@@ -50,6 +50,7 @@ def train_and_evaluate(
     experiment: Experiment | None = None,
     display: Display | None = None,
     on_row: Callable[[Row], None] | None = None,
+    stop_request: StopRequest | None = None,
 ) -> dict[str, Any]:
     """Trains the experiment of a config, or goes on with it where it was stopped.
 
@@ -63,6 +64,7 @@ def train_and_evaluate(
       experiment: of this config; None: it is created here.
       display: what a person sees; None: a line for each evaluation.
       on_row: called with each new row of metrics.jsonl; what it raises ends the run.
+      stop_request: that may stop the run; None: SIGTERM and Ctrl-C do.
 
     Returns:
       What summary.json holds.
@@ -71,20 +73,26 @@ def train_and_evaluate(
       ConfigError: the config asks for something impossible; nothing is trained.
       WorkdirError: the workdir cannot be written, or belongs to another run.
       NonFiniteError: the loss or the state stopped being finite; the checkpoints are from before.
-      PreemptedError: SIGTERM came; the state is saved.
+      PreemptedError, CtrlCError: SIGTERM or Ctrl-C came; the state is saved.
     """
     start_time = time.monotonic() if start_time is None else start_time
     experiment = experiment or experiment_lib.create(config)
     run = Run(config, workdir, experiment, on_row)
     display = display or Display(quiet=jax.process_index() != 0)
-    [outcome] = train_together([run], programs_of(experiment), display, start_time)
+    programs = programs_of(experiment)
+    [outcome] = train_together([run], programs, display, start_time, stop_request=stop_request)
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
 
 
 def train_together(
-    runs: Sequence[Run], programs: Programs, display: Display, start_time: float | None = None
+    runs: Sequence[Run],
+    programs: Programs,
+    display: Display,
+    start_time: float | None = None,
+    *,
+    stop_request: StopRequest | None = None,
 ) -> list[Outcome]:
     """Trains runs in step, or goes on with them where they were stopped.
 
@@ -96,6 +104,7 @@ def train_together(
       programs: of the runs.
       display: what a person sees.
       start_time: see `train_and_evaluate`.
+      stop_request: see `train_and_evaluate`.
 
     Returns:
       For each run its summary, or the error that ended it; the others went on.
@@ -103,7 +112,7 @@ def train_together(
     Raises:
       ConfigError, WorkdirError: as `train_and_evaluate`, about any of the runs.
       BusyError: another process is training in one of the folders.
-      PreemptedError: SIGTERM came; all are saved.
+      PreemptedError, CtrlCError: SIGTERM or Ctrl-C came; all are saved.
     """
     start_time = time.monotonic() if start_time is None else start_time
     leader, first = jax.process_index() == 0, runs[0]
@@ -122,13 +131,13 @@ def train_together(
             display.say(f"{run.workdir}: the run is finished, at step {at}; nothing to do")
     going = [run for run in runs if run.outcome is None]
     if going:
-        with contextlib.ExitStack() as stack:
+        with files.a_full_disk_named(first.workdir), contextlib.ExitStack() as stack:
             for run in going:
                 if leader:
                     stack.enter_context(workdir_lib.locked(run.workdir))
                 run.checkpoints = Checkpoints(run.workdir / layout.CHECKPOINTS, run.config.keep_checkpoints)
                 stack.callback(run.checkpoints.close)
-            stop_request = stack.enter_context(watch_sigterm())
+            stop_request = stop_request or stack.enter_context(watched_signals())
             _loop(
                 going,
                 programs,
@@ -241,7 +250,7 @@ def _loop(
     going = [run for run in runs if run.outcome is None]
     if going and not done:
         where = ", ".join(str(run.workdir) for run in going)
-        raise PreemptedError(f"SIGTERM: saved at step {step} in {where}; start the same command to go on")
+        raise stop_request.error(f"saved at step {step} in {where}")
     for run, its_state in zip(runs, together.separate(state), strict=False):
         if run.outcome is None:
             run.outcome = make_summary(run.metrics_file.rows, run.experiment, run.stopwatch)

@@ -264,6 +264,23 @@ def nnfl(z, held, y, gamma, p_min):
     return 1 - at(terms, y) / terms.sum(-1)
 
 
+def dmi(z, held, y, offset):
+    """Shares of -log(|det U| + offset): its first order in one example's p, by the cofactors of U."""
+    p, num_classes = softmax(held).reshape(-1, z.shape[-1]), z.shape[-1]
+    labels = np.asarray(y).reshape(-1)
+    joint = np.array([p[labels == label].sum(0) for label in range(num_classes)])
+
+    def without(row, column):
+        return np.delete(np.delete(joint, row, 0), column, 1)
+
+    each = range(num_classes)
+    cofactors = np.array([[(-1) ** (i + j) * np.linalg.det(without(i, j)) for j in each] for i in each])
+    det = np.linalg.det(joint)
+    slope = -np.sign(det) * cofactors / (abs(det) + offset)
+    change = len(p) * (slope[y] * softmax(z)).sum(-1) - (slope * joint).sum()
+    return change - np.log(abs(det) + offset)
+
+
 def amse(z, y, a, q=2.0):
     return (np.abs(softmax(z) - a * one_hot(z, y)) ** q).mean(-1)
 
@@ -593,6 +610,9 @@ REFERENCES: dict[str, Reference] = {
             {"alpha": 10.0, "beta": 1.0, "lam": 0.01, "p_min": 0.05},
         ),
         anl_ce_er, couples_batch=True,
+    ),
+    "dmi": Reference(
+        "dmi", _of_held(dmi), ({"offset": 1e-3}, {"offset": 3.0}), dmi, couples_batch=True
     ),
     "proselflc": Reference("proselflc", _of_held(proselflc), ({"trust": 0.9}, {"trust": 0.3}), proselflc),
     "proselflc, the divergence": Reference(

@@ -36,6 +36,7 @@ from grjax.data.cifar import Cifar10, Cifar100, Cifar100Coarse, Vehicles10
 from grjax.data.mnist_family import FashionMnist, Kmnist, Mnist
 from grjax.data.svhn import Svhn
 from grjax.data.tfds_source import read
+from grjax.errors import ConfigError
 
 CIFAR_LAYOUTS = [
     "python folder", "torchvision", "python archive", "archive of another name", "folder of an archive",
@@ -152,6 +153,15 @@ def test_names_that_tfds_gives_to_downloads_are_known(tmp_path, tfds_dir):
     name = tfds.core.download.resource.get_dl_fname(download.url, download.sha256)
     pack(tfds_dir / "downloads" / name, "cifar-100-binary", files["binary"])
     assert_holds(read(builder, None, small(builder, files)), COLOURED)
+
+
+@pytest.mark.parametrize("below", ["outer", "outer/inner"])
+def test_files_that_lie_too_deep_are_named(tmp_path, tfds_dir, below):
+    builder, files, *_ = CIFAR["cifar100"]
+    write(tmp_path / "given" / below / "cifar-100-binary", files["binary"])
+    with pytest.raises(ConfigError, match=f"they lie deeper: give {tmp_path}/given/{below}/cifar-100-binary"):
+        read(builder, str(tmp_path / "given"), small(builder, files))
+    assert not tfds_dir.exists()
 
 
 @pytest.mark.parametrize("dir", [None, "data"])

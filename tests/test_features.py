@@ -37,7 +37,7 @@ def test_what_float32_cannot_hold_is_centred_and_scaled_first(name):
     column = COLUMNS[name]
     found = features.scaling(column)(column)
     assert found.dtype == np.float32
-    assert np.abs(found).max() < 100
+    assert 1e-3 < np.abs(found).max() < 100  # of smaller ones, XLA makes 0
     exact = np.clip(PLAIN, 0, 1) if name == "largest" else PLAIN
     np.testing.assert_allclose(standardised(found.astype(np.float64)), standardised(exact), atol=0.02)
     np.testing.assert_array_equal(features.scaling(found)(found), found)  # no second time

@@ -49,6 +49,13 @@ def test_folders_of_splits_are_splits(tmp_path, names, expected):
     assert sizes(dataset) == expected
 
 
+@pytest.mark.parametrize("below", ["pictures", "pictures/train"])
+def test_one_folder_too_many_is_named(tmp_path, below):
+    classes(tmp_path / below)
+    with pytest.raises(ConfigError, match=f"holds one folder, in which there are others; give {tmp_path}/p"):
+        load(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [
@@ -139,7 +146,8 @@ def test_names_that_are_no_utf8(tmp_path):
 
 
 def test_ids_follow_the_bytes_of_the_names(tmp_path):
-    for name in ("\u00e9.png", "z.png", "\U0001f600.png", "\uff21.png"):
+    # The last is no UTF-8: as a surrogate it comes after the first, as a byte before.
+    for name in ("\u00e9.png", "\U0001f600.png", "\uff21.png", os.fsdecode(b"\x80.png")):
         picture(tmp_path / "cat" / name)
     for k in range(4):
         picture(tmp_path / "dog" / f"{k}.png")

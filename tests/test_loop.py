@@ -11,7 +11,7 @@ import small_runs
 from small_runs import final_state
 
 from grjax import stopwatch, train
-from grjax.errors import ConfigError
+from grjax.errors import ConfigError, PreemptedError
 from grjax.train import train_and_evaluate
 
 
@@ -95,7 +95,7 @@ def steps_in(folder):
 
 def test_a_profile_is_of_the_steps_asked_for_and_changes_nothing(plain, tmp_path, monkeypatch):
     monkeypatch.setattr(train.StopRequest, "at", lambda self, step: step == 7)
-    with pytest.raises(train.PreemptedError):
+    with pytest.raises(PreemptedError):
         train_and_evaluate(small(profile=(4, 9)), tmp_path)
     assert steps_in(tmp_path / "profile") == [4, 5, 6]
     (tmp_path / "profile").rename(tmp_path / "before")

@@ -10,6 +10,7 @@ import optax
 import pytest
 import scipy.integrate
 import scipy.special
+import scipy.stats
 from jax.sharding import PartitionSpec
 
 from grjax import losses
@@ -611,3 +612,25 @@ def test_create_passes_the_axis_name_to_losses_that_take_it():
 def test_create_names_what_is_wrong(name, hyperparameters, message):
     with pytest.raises(ConfigError, match=message):
         losses.create(name, **hyperparameters)
+
+
+def test_the_class_of_nlnl_is_uniform_over_the_others():
+    """And another one for each example and step; which it was, its loss tells."""
+    p = np.array([0.1, 0.15, 0.2, 0.25, 0.3])
+    labels = np.repeat(np.arange(5), 2000)
+    loss = losses.for_training("nlnl", seed=1)
+    rows, logits = loss.init(jnp.asarray(labels), 5), jnp.broadcast_to(jnp.log(p), (len(labels), 5))
+    apply = jax.jit(loss.apply)
+
+    def drawn(step):
+        values = np.asarray(apply(logits, jnp.asarray(labels), rows, jnp.int32(step))[0])
+        return np.abs(values[:, None] + np.log(1 - p)).argmin(1)
+
+    first, second = drawn(7), drawn(8)
+    counts = np.zeros((5, 5))
+    np.add.at(counts, (labels, first), 1)
+    assert not counts.diagonal().any()
+    others = counts[~np.eye(5, dtype=bool)].reshape(5, 4)
+    assert scipy.stats.chisquare(others, axis=1).pvalue.min() > 1e-4
+    assert abs((first == second).mean() - 0.25) < 0.02
+    assert abs((first[1:] == first[:-1]).mean() - 0.25) < 0.03

@@ -4,6 +4,8 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy.special
+import scipy.stats
 
 from grjax import noise
 from grjax.errors import ConfigError
@@ -336,8 +338,6 @@ def test_instance_noise_follows_its_formula():
     images = np.broadcast_to(IMAGES[:1], IMAGES.shape)
     noisy = instance_noise(images, np.zeros_like(LABELS), rate=0.5, scaling="unit")
     words = np.random.Philox(key=0, counter=[0, 0, 0, draws.CLASSES]).random_raw(9 * 5)
-    import scipy.stats
-
     weights = scipy.stats.norm.ppf((words >> np.uint64(11)) / 2.0**53).reshape(9, 5)
     x = IMAGES[0].reshape(-1).astype(float)
     exponentials = np.exp((x - x.mean()) / x.std() / 3 @ weights)[1:]
@@ -357,6 +357,40 @@ def test_the_scaling_decides_whether_an_image_has_one_wrong_label(scaling, least
         counts = np.bincount(labels, minlength=5)[1:]
         shares.append(counts.max() / counts.sum())
     assert least <= np.mean(shares) <= most
+
+
+@pytest.mark.parametrize("rate", [0.2, 0.29, 0.45])
+def test_exact_instance_noise_is_label_noise_of_so_many(rate):
+    """A second implementation, example by example: the dependent noise of LogitClip and JAL."""
+    noisy = instance_noise(rate=rate, seed=3, draw="exact_global", scaling="unit")
+    assert noisy.expected_rate == rate
+    assert noisy.mislabelled.sum() == round(rate * len(LABELS))
+    numbers = draws.uniforms(3, np.arange(len(LABELS))).T
+    taken = sorted(range(len(LABELS)), key=lambda i: numbers[i, 0])[: noisy.mislabelled.sum()]
+    np.testing.assert_array_equal(np.sort(taken), np.flatnonzero(noisy.mislabelled))
+    size = IMAGES[0].size
+    for i in taken[:200]:
+        x = IMAGES[i].ravel().astype(float)
+        x = (x - x.mean()) / x.std() / np.sqrt(size)
+        w = scipy.stats.norm.ppf(draws.class_uniforms(3, int(LABELS[i]), size * 5)).reshape(size, 5)
+        others = [j for j in range(5) if j != LABELS[i]]
+        p = scipy.special.softmax((x @ w)[others])
+        assert noisy.labels[i] == others[int((numbers[i, 1] >= np.cumsum(p)).sum())]
+
+
+# As the pins in test_noise_models.py: never edited.
+EXACT_INSTANCE = "e2d070da83d04ff9e4733a3f848b45336b41ee9acff3c175fdf96e6d59b0a554"
+
+
+def test_exact_instance_noise_takes_whole_numbers_is_nested_and_pinned():
+    assert instance_noise(IMAGES[:99], LABELS[:99], rate=0.5, draw="exact_global").mislabelled.sum() == 49
+    less, more = (instance_noise(rate=rate, draw="exact_global") for rate in (0.2, 0.4))
+    assert more.mislabelled[less.mislabelled].all()
+    np.testing.assert_array_equal(more.labels[less.mislabelled], less.labels[less.mislabelled])
+    assert (instance_noise(rate=0.0, draw="exact_global").labels == LABELS).all()
+    assert more.sha256 == EXACT_INSTANCE
+    with pytest.raises(ConfigError, match=r"^noise.draw: 'instance_dependent' takes one of"):
+        instance_noise(rate=0.4, draw="exact")
 
 
 def test_instance_noise_depends_on_the_image():

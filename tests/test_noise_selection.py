@@ -1,6 +1,7 @@
 """Training examples besides their labels: imbalance and open-set images, alone and in a run."""
 
 import dataclasses
+import hashlib
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from grjax import config, corruption, data, metrics, noise
 from grjax.errors import ConfigError, WorkdirError
 from grjax.metrics import Predictions
-from grjax.noise import imbalance
+from grjax.noise import draws, imbalance
 from grjax.noise.open_set import digest, replace_images
 
 LABELS = np.random.default_rng(0).permutation(np.arange(10_000) % 10)
@@ -105,8 +106,12 @@ OTHERS = (np.arange(100, dtype=np.uint32) + 2**24).view(np.uint8).reshape(-1, 2,
 OTHER_IDS = np.arange(100) * 7
 
 
-def replaced(rate=0.3, seed=0, images=IMAGES, ids=IDS):
-    return replace_images(images, ids, OTHERS, OTHER_IDS, rate=rate, seed=seed)
+# As the pins in test_noise_models.py: never edited.
+EXACT_OPEN_SET = "dcb1b89337cedd3f9c77306122cbf278f878e074e7aaa38d1f5c24f7b68b339c"
+
+
+def replaced(rate=0.3, seed=0, images=IMAGES, ids=IDS, **options):
+    return replace_images(images, ids, OTHERS, OTHER_IDS, rate=rate, seed=seed, **options)
 
 
 def test_replaced_images_are_of_the_other_data_set():
@@ -129,6 +134,32 @@ def test_open_set_noise_depends_on_no_order_and_is_nested():
     np.testing.assert_array_equal(more[less >= 0], less[less >= 0])
     assert (replaced(0.0)[1] == -1).all()
     assert (replaced(1.0)[1] >= 0).all()
+
+
+def test_exact_open_set_noise_takes_so_many_and_each_image_once():
+    """A second implementation: both sides sorted by their own numbers, and paired."""
+    few, own_images = IDS[:290], IMAGES[:290]
+    flips, orders = (
+        {key: draws.uniforms(5, np.array([key]), stream)[0, 0] for key in keys.tolist()}
+        for keys, stream in ((few, draws.OPEN_SET), (OTHER_IDS, draws.OPEN_SET_ORDER))
+    )
+    for rate, number in ((0.0, 0), (0.1, 29), (0.2, 58), (0.34, 98)):
+        images, by = replaced(rate, seed=5, images=own_images, ids=few, draw="exact_global")
+        assert (by >= 0).sum() == len(set(by[by >= 0])) == number
+        pairs = zip(sorted(flips, key=flips.get)[:number], sorted(orders, key=orders.get), strict=False)
+        assert dict(pairs) == {int(i): int(j) for i, j in zip(few, by, strict=True) if j >= 0}
+        np.testing.assert_array_equal(images[by < 0], own_images[by < 0])
+        np.testing.assert_array_equal(images[by >= 0], OTHERS[by[by >= 0] // 7])
+    mixed = np.random.default_rng(2).permutation(290)
+    again = replaced(0.34, seed=5, images=own_images[mixed], ids=few[mixed], draw="exact_global")[1]
+    np.testing.assert_array_equal(again, by[mixed])
+    assert hashlib.sha256(by.astype("<i8").tobytes()).hexdigest() == EXACT_OPEN_SET
+    assert (replaced(0.34, seed=6, images=own_images, ids=few, draw="exact_global")[1] != by).any()
+
+
+def test_exact_open_set_noise_needs_enough_images():
+    with pytest.raises(ConfigError, match=r"open_set.rate: 0.3 of 10000 examples are 3000.*data set has 100"):
+        replaced(0.3, draw="exact_global")
 
 
 def test_open_set_noise_is_independent_of_label_noise_with_the_same_seed():

@@ -82,18 +82,22 @@ def wait_for(condition, process, seconds=1000):
         time.sleep(0.002)
 
 
-# run.py in a process that sends itself a signal as it touches its folder for the n-th time, or first touches
-# a path with a certain name: the moment is the same on every machine, at any load.
+# run.py in a process that sends itself a signal as it touches its folder for the n-th time ('n+': from then
+# on each time), or first touches a path with a certain name: the moment is the same on every machine, at any
+# load.
 SIGNALLED = """
 import os, runpy, signal, sys
 number, moment, workdir = int(sys.argv[1]), sys.argv[2], sys.argv[3]
-touched = 0
+touched, sent = 0, False
 def watch(event, args):
-    global touched
+    global touched, sent
     paths = [os.fsdecode(arg) for arg in args[:2] if isinstance(arg, (str, bytes, os.PathLike))]
     if any(path.startswith(workdir) for path in paths):
         touched += 1
-        if moment == str(touched) or any(moment in path.removeprefix(workdir) for path in paths):
+        named = any(moment in path.removeprefix(workdir) for path in paths)
+        from_then_on = moment.endswith("+") and touched >= int(moment[:-1])
+        if moment == str(touched) or (named and not sent) or from_then_on:
+            sent = True
             os.kill(os.getpid(), number)
 sys.addaudithook(watch)
 sys.argv = ["run.py", f"--workdir={workdir}", *sys.argv[4:]]
@@ -144,14 +148,30 @@ def test_sigterm_saves_and_says_so(uninterrupted, tmp_path):
     assert_same_run(workdir, uninterrupted)
 
 
-def test_sigterm_before_the_first_step_saves_too(uninterrupted, tmp_path):
+def test_ctrl_c_before_the_first_step_saves_too(uninterrupted, tmp_path):
     workdir = tmp_path / "stopped"
-    code, output = run_signalled(signal.SIGTERM, "noise.npz", workdir, *SMALL)  # nothing is compiled yet
-    assert code == 75, output
-    assert "saved at step 0" in output
+    code, output = run_signalled(signal.SIGINT, "noise.npz", workdir, *SMALL)  # nothing is compiled yet
+    assert code == 130, output
+    line = output.splitlines()[-1]
+    assert line == f"Ctrl-C: saved at step 0 in {workdir}; start the same command to go on"
     code, output = run(f"--workdir={workdir}", *SMALL)
     assert code == 0, output
     assert_same_run(workdir, uninterrupted)
+
+
+@pytest.mark.parametrize(
+    ("number", "moment", "code", "line"),
+    [
+        (signal.SIGINT, "2", 130, "Ctrl-C: stopped; start the same command to go on"),  # before it is watched
+        (signal.SIGTERM, "2", 75, "SIGTERM: stopped; start the same command to go on"),
+        (signal.SIGINT, "100+", -signal.SIGINT, None),  # the second one ends it at once, as a kill does
+    ],
+)
+def test_what_a_signal_does_at_other_times(tmp_path, number, moment, code, line):
+    found, output = run_signalled(number, moment, tmp_path / "stopped", *SMALL)
+    assert found == code, output
+    assert "Traceback" not in output
+    assert (output.splitlines()[-1] == line) if line else ("the same command" not in output)
 
 
 def test_a_damaged_checkpoint_is_warned_of(uninterrupted, tmp_path):
@@ -213,13 +233,13 @@ def test_two_processes_equal_one(method, tmp_path):
     assert "accuracy" not in outputs[1]  # one process talks
 
 
-def test_sigterm_to_one_of_two_processes_stops_both(tmp_path):
+def test_ctrl_c_in_one_of_two_processes_stops_both(tmp_path):
     arguments = [*SMALL, "--config.train_steps=20000", "--config.eval_every_steps=20000"]
     processes = two_processes(tmp_path, arguments)
     wait_for(lambda: any(path.name.isdigit() for path in tmp_path.glob("checkpoints/*")), processes[0])
-    processes[1].send_signal(signal.SIGTERM)
+    processes[1].send_signal(signal.SIGINT)
     outputs = [process.communicate(timeout=1000)[0] for process in processes]
-    assert [process.returncode for process in processes] == [75, 75], outputs
+    assert [process.returncode for process in processes] == [75, 130], outputs
 
 
 @pytest.mark.parametrize(

@@ -43,14 +43,16 @@ def audit(
         `grjax.analysis.cross_validation`. It ranks better and takes K times as long; 5 is usual. None: one
         training.
       seed: of initialisation and order, and of the folds.
-      workdir: where the run is kept, of several each in a folder 'fold0', ... of its own; None: in a
-        temporary folder, gone afterwards.
+      workdir: where the run is kept, of several each in a folder 'fold0', ... of its own, and where the same
+        call goes on after it was stopped; None: in a temporary folder, gone afterwards.
 
     Returns:
       The audit, whose arrays are in the order of the examples.
 
     Raises:
       ConfigError: arrays or a config that cannot be trained on.
+      WorkdirError: the folder holds another run.
+      PreemptedError, CtrlCError: SIGTERM or Ctrl-C came, and what is in the workdir is saved.
 
     Warns:
       DataWarning: more than half of the labels are suspected; see `Audit.doubt`.
@@ -79,6 +81,7 @@ def audit(
                 held_out=part,
                 seed=seed + number,
                 workdir=run,
+                kept=workdir is not None,
             )
             histories.append(predictions.read(run))
             found.append(dynamics.summary(trained.state.dynamics, trained.experiment.noise.ids))

@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import numpy as np
 from ml_collections import ConfigDict
-from rich.console import Console
 from rich.table import Table
 
 from grjax import corruption, dynamics
@@ -17,6 +16,7 @@ from grjax.analysis import audit_files, audit_page, suspects
 from grjax.analysis.suspects import Audit
 from grjax.evaluate import config_of
 from grjax.paths import as_path
+from grjax.progress import plain_console
 from grjax.workdir import layout, predictions
 from grjax.workdir.checkpoints import Checkpoints
 from grjax.workdir.files import read_npz, write_json
@@ -86,7 +86,7 @@ def _read_dynamics(workdir: Path, config: ConfigDict, ids: np.ndarray) -> dict[s
 
 
 def _print(audit: Audit, result: Mapping[str, Any]) -> None:
-    console = Console(highlight=False)
+    console = plain_console()
     table = Table("", "value", title=f"label audit at step {result['last_step']}")
     table.add_row("examples", str(result["num_examples"]))
     table.add_row("suspected", str(result["num_suspected"]))
@@ -95,7 +95,7 @@ def _print(audit: Audit, result: Mapping[str, Any]) -> None:
         table.add_row(f"{key.replace('_', ' ')}, known", "–" if value is None else f"{value:.4f}")
     console.print(table)
     if audit.doubt is not None:
-        console.print(audit.doubt, markup=False)
+        console.print(audit.doubt, soft_wrap=True)
     names = audit.class_names
     if len(names) <= _MANY_CLASSES:
         matrix = Table("", *names, title="estimated P(given label | right label), right ones in rows")

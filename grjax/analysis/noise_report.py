@@ -6,13 +6,13 @@ from typing import Any
 import jax
 import numpy as np
 from ml_collections import ConfigDict
-from rich.console import Console
 from rich.table import Table
 
 from grjax import corruption
 from grjax.errors import WorkdirError
 from grjax.noise import NoisyLabels
 from grjax.paths import as_path
+from grjax.progress import plain_console
 from grjax.workdir import folder as workdir_lib
 from grjax.workdir import layout
 
@@ -56,7 +56,7 @@ def report_noise(config: ConfigDict, workdir: str | os.PathLike[str]) -> dict[st
 def print_tables(noise: NoisyLabels, class_names: tuple[str, ...]) -> None:
     """Rates, and for each class where its labels go."""
     summary = noise.summary()
-    console = Console(highlight=False)
+    console = plain_console()
     table = Table("", "value", title="label noise")
     for key, value in summary["convention"].items():
         table.add_row("model" if key == "name" else key, str(value))

@@ -61,7 +61,7 @@ def _splits(path: Path) -> dict[str, Path]:
     splits = [folder for folder in folders if split_named(folder.name) and _folders(folder)]
     splits = [folder for folder in splits if not _holds_images(folder)]
     if not splits:
-        if len(folders) == 1 and len(_folders(folders[0])) > 1 and not _holds_images(folders[0]):
+        if len(folders) == 1 and _folders(folders[0]) and not _holds_images(folders[0]):
             raise ConfigError(
                 f"data.dir: {path} holds one folder, in which there are others; give {folders[0]} if "
                 "those are the classes"

@@ -118,6 +118,23 @@ def find(path: Path, distribution: Distribution) -> Source | None:
     return None
 
 
+def refuse_deeper(path: Path, distribution: Distribution, folders: int = 2) -> None:
+    """Raises `ConfigError` where the files lie one or two folders deeper than `find` looks."""
+    try:
+        below = sorted(each for each in path.iterdir() if each.is_dir() and each.name != "downloads")
+    except OSError:  # no folder, or none that can be read
+        return
+    for folder in below:
+        found = find(folder, distribution)
+        if found is not None:
+            raise ConfigError(
+                f"data.dir: {path} must hold the files of the data set, or a folder in which they lie; they "
+                f"lie deeper: give {found.paths[0].parent}"
+            )
+        if folders > 1:
+            refuse_deeper(folder, distribution, folders - 1)
+
+
 def read(source: Source) -> dict[str, bytes]:
     """The content of each member, verified; of members that are folders, by 'member/name' of each file.
 

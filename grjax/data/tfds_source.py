@@ -65,6 +65,8 @@ def _options(
         path = Path(dir).expanduser()
         if not (path / builder_class.name / str(builder_class.VERSION)).exists():
             source = source_files.find(path, distribution)
+            if source is None:
+                source_files.refuse_deeper(path, distribution)
         if source is None and (path.is_file() or _ARCHIVE.search(path.name)):
             folder = f"a folder with {', '.join(distribution.layouts[0].members)}"
             raise ConfigError(
@@ -88,7 +90,11 @@ def _prepare(
     except OSError as error:
         # Another process may have prepared the same data meanwhile, and have been first to move them.
         if not _open(builder_class, options).is_prepared():
-            raise ConfigError(f"data.dir: cannot prepare {builder_class.name!r} there: {error}") from error
+            root = options["data_dir"] or tfds.core.constants.DATA_DIR
+            raise ConfigError(
+                f"data.dir: cannot prepare {builder_class.name!r} in {root}: {error}; set $TFDS_DATA_DIR, or "
+                "--config.data.dir, to a folder that can be written"
+            ) from error
     # A builder that was opened before the data were there does not know them.
     return _open(builder_class, options)
 

@@ -22,6 +22,7 @@ from grjax.losses.asymmetric import ael, agce, aul
 from grjax.losses.bi_tempered import bi_tempered
 from grjax.losses.defaults import Published, published, published_datasets
 from grjax.losses.divergences import brier, gjs, js, rll
+from grjax.losses.dmi import dmi
 from grjax.losses.focal import focal, focal_weight
 from grjax.losses.generalized import gce, phuber_ce, phuber_gce, poly_1, taylor_ce, truncated_gce
 from grjax.losses.inputs import Loss
@@ -116,7 +117,7 @@ _ROWS: dict[str, _Row] = {
         # with other targets, with a transition matrix, and others
         _Row(label_smoothing), _Row(confidence_penalty), _Row(bootstrap_soft), _Row(bootstrap_hard),
         _Row(epsilon_softmax), _Row(proselflc), _Row(forward_correction), _Row(backward_correction),
-        _Row(brier), _Row(gjs), _Row(rll), _Row(bi_tempered), _Row(logit_clip), _Row(ldr_kl),
+        _Row(brier), _Row(dmi), _Row(gjs), _Row(rll), _Row(bi_tempered), _Row(logit_clip), _Row(ldr_kl),
         # with a memory of each example
         _Row(elr, remembers=True), _Row(self_adaptive, remembers=True), _Row(sat_sce, remembers=True),
         _Row(ldam, remembers=True), _Row(nlnl, remembers=True),

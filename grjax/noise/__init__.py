@@ -124,8 +124,8 @@ _TRANSITIONS: dict[str, Callable[..., np.ndarray]] = {
     "uniform_mix": including_transition,
 }
 
-# Functions (rate) -> the expected rate of noise that has no such matrix.
-_EXPECTED_RATES: dict[str, Callable[[float], float]] = {
+# Functions of options -> the expected rate of noise that has no such matrix.
+_EXPECTED_RATES: dict[str, Callable[..., float]] = {
     "instance_dependent": instance.expected_rate,
 }
 
@@ -194,7 +194,7 @@ def create(name: str, *, seed: int = 0, **options: Any) -> Callable[..., NoisyLa
         if matrix is not None and len(clean):
             expected = round(float(np.mean(1 - matrix[clean, clean])), 12)  # 0.4, not 0.39999999999999997
         elif name in _EXPECTED_RATES:
-            expected = round(_EXPECTED_RATES[name](options["rate"]), 12)
+            expected = round(_taking(_EXPECTED_RATES[name], options), 12)
         return NoisyLabels(
             ids=ids.astype(np.int64),
             clean=clean,
@@ -241,9 +241,13 @@ def transition(name: str, num_classes: int, *, seed: int = 0, **options: Any) ->
         return functools.reduce(np.matmul, known) if len(known) == len(matrices) else None
     if name not in _TRANSITIONS:
         return None
-    function = _TRANSITIONS[name]
+    return _taking(_TRANSITIONS[name], options, num_classes)
+
+
+def _taking(function: Callable[..., Any], options: Mapping[str, Any], *arguments: Any) -> Any:
+    """What a function returns for those of the options that it takes."""
     wanted = inspect.signature(function).parameters
-    return function(num_classes, **{key: value for key, value in options.items() if key in wanted})
+    return function(*arguments, **{key: value for key, value in options.items() if key in wanted})
 
 
 def _bind(where: str, name: str, options: Mapping[str, Any]) -> BoundModel:

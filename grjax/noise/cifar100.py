@@ -9,6 +9,7 @@ from typing import Annotated
 
 import numpy as np
 
+from grjax.errors import DataWarning
 from grjax.noise.class_map import check_num_classes, flip_to, map_transition
 from grjax.noise.draws import Draw, class_uniforms
 from grjax.ranges import In
@@ -46,7 +47,7 @@ def superclass_of(fine: np.ndarray) -> np.ndarray:
     return numbers[fine]
 
 
-class LegacyNoiseWarning(UserWarning):
+class LegacyNoiseWarning(DataWarning):
     """Noise that is offered only because published results were made with it."""
 
 

@@ -16,6 +16,7 @@ CLASSES = 16  # what is drawn once for a class
 FLIP_RATES = 17  # of examples
 IMBALANCE = 18
 OPEN_SET = 19
+OPEN_SET_ORDER = 20
 
 Draw = Literal["bernoulli", "exact_per_class", "exact_global"]
 

@@ -5,13 +5,14 @@ from typing import Annotated, Literal
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from grjax.noise.draws import FLIP_RATES, class_uniforms, uniforms
+from grjax.noise.draws import FLIP_RATES, choose, class_uniforms, uniforms
 from grjax.ranges import In
 
 SPREAD = 0.1  # standard deviation of the flip rates, before truncation
 CHUNK = 256  # images that are decoded and multiplied at a time
 
 Scaling = Literal["standardised", "unit", "raw"]
+Flips = Literal["truncated_normal", "exact_global"]
 
 
 def instance_dependent(
@@ -22,6 +23,7 @@ def instance_dependent(
     *,
     rate: Annotated[float, In("[0, 1]")],
     scaling: Scaling = "standardised",
+    draw: Flips = "truncated_normal",
     seed: int,
 ) -> np.ndarray:
     """Instance-dependent noise: which wrong label, and how likely, depends on the image.
@@ -34,6 +36,9 @@ def instance_dependent(
     at 0.5 and elsewhere drawn towards it: at 0.2 to 0.206, and far at the ends, at 0.01 to 0.084, at 0.05 to
     0.101, at 0.10 to 0.129. Rate 0 is no noise by definition. An example's fate depends on its image and
     (seed, id) alone, up to rounding of x . W, and is nested: q_i grows with `rate`.
+
+    With draw 'exact_global' there is no q_i: floor(rate N) examples are flipped, all alike likely, as the
+    'dependent' noise of LogitClip and JAL has it. Which they are depends on which examples there are, too.
 
     The scaling of x decides what noise it is, and published code differs in it. Logits of standard
     deviation far above 1 give each image one wrong label that it nearly always takes:
@@ -48,8 +53,9 @@ def instance_dependent(
       num_classes: C >= 2.
       ids: example ids >= 0, integer [N].
       images: uint8 or float32 [N, height, width, channels]; S numbers each.
-      rate: mean of the flip rates before truncation, in [0, 1].
+      rate: mean of the flip rates before truncation; of an exact draw, the fraction flipped; in [0, 1].
       scaling: of the images, see above.
+      draw: which examples are flipped, see above.
       seed: seed of the draw and of the matrices W, >= 0.
 
     Returns:
@@ -61,10 +67,13 @@ def instance_dependent(
     if rate == 0:
         return noisy
     flip, which = uniforms(seed, ids)
-    flip_rates = _truncated_normal(uniforms(seed, ids, FLIP_RATES)[0], rate)
+    if draw == "exact_global":
+        flipped = choose(flip, labels, ids, rate, draw)
+    else:
+        flipped = flip < _truncated_normal(uniforms(seed, ids, FLIP_RATES)[0], rate)
     size = int(np.prod(images.shape[1:]))
-    for label in np.unique(labels[flip < flip_rates]):
-        members = np.flatnonzero((labels == label) & (flip < flip_rates))
+    for label in np.unique(labels[flipped]):
+        members = np.flatnonzero((labels == label) & flipped)
         u = np.maximum(class_uniforms(seed, int(label), size * num_classes), 2.0**-54)
         matrix = ndtri(u).reshape(size, num_classes)
         for start in range(0, len(members), CHUNK):
@@ -75,10 +84,10 @@ def instance_dependent(
     return noisy
 
 
-def expected_rate(rate: Annotated[float, In("[0, 1]")]) -> float:
+def expected_rate(rate: Annotated[float, In("[0, 1]")], draw: Flips = "truncated_normal") -> float:
     """The mean of the flip rates: of a normal distribution truncated to [0, 1], 0 for `rate` 0."""
-    if rate == 0:
-        return 0.0
+    if rate == 0 or draw == "exact_global":
+        return float(rate)
     low, high = -rate / SPREAD, (1 - rate) / SPREAD
     density = (np.exp(-(low**2) / 2) - np.exp(-(high**2) / 2)) / np.sqrt(2 * np.pi)
     return float(rate + SPREAD * density / (ndtr(high) - ndtr(low)))

@@ -8,10 +8,11 @@ from pathlib import Path
 import jax
 from ml_collections import ConfigDict
 
-from grjax.errors import BusyError, ConfigError, PreemptedError, SweepFailedError
+from grjax.errors import BusyError, ConfigError, DiskFullError, PreemptedError, SweepFailedError
 from grjax.paths import as_path
 from grjax.progress import Display
 from grjax.runs import Outcome
+from grjax.stopping import StopRequest, watched_signals
 from grjax.sweep import folder as folder_lib
 from grjax.sweep import results
 from grjax.sweep.definition import Sweep, describe
@@ -21,7 +22,6 @@ from grjax.sweep.results import Result
 from grjax.together import Alone, Spread, Together, Vmapped
 from grjax.train import train_together
 from grjax.workdir import layout
-from grjax.workdir.checkpoints import StopRequest, watch_sigterm
 
 
 def run(sweep: Sweep, folder: str | os.PathLike[str], *, dry_run: bool = False) -> list[Result]:
@@ -37,7 +37,7 @@ def run(sweep: Sweep, folder: str | os.PathLike[str], *, dry_run: bool = False) 
 
     Raises:
       SweepFailedError: trials ended in an error; the others are complete.
-      ConfigError, WorkdirError, PreemptedError: see `run_trials`.
+      ConfigError, WorkdirError, PreemptedError, CtrlCError: see `run_trials`.
     """
     folder = as_path(folder)
     if dry_run:
@@ -57,7 +57,7 @@ def run_trials(sweep: Sweep, folder: str | os.PathLike[str]) -> list[Result]:
     Raises:
       ConfigError: some trial's config asks for something impossible; nothing is run.
       WorkdirError: the folder cannot be written, or belongs to another sweep.
-      PreemptedError: SIGTERM came; running trials are saved.
+      PreemptedError, CtrlCError: SIGTERM or Ctrl-C came; running trials are saved.
     """
     folder = as_path(folder)
     if jax.process_count() > 1:
@@ -93,9 +93,9 @@ class _Worker:
         self._together = _together(sweep)
 
     def work(self) -> None:
-        """Until every trial has ended, or SIGTERM comes."""
+        """Until every trial has ended, or SIGTERM or Ctrl-C comes."""
         start, ran = time.monotonic(), 0
-        with self._queue, watch_sigterm() as stop_request, self._display.live():
+        with self._queue, watched_signals() as stop_request, self._display.live():
             self._queue.fill(retry_failed=self._sweep.retry_failed)
             self._display.update(self._queue.states())
             while True:
@@ -131,7 +131,7 @@ class _Worker:
         """Runs claimed trials to their ends, and records how they ended."""
         try:
             outcomes = self._outcomes(numbers, stop_request, together or self._together)
-        except (PreemptedError, KeyboardInterrupt):
+        except (PreemptedError, DiskFullError, KeyboardInterrupt):
             self._queue.give_back(numbers)
             raise
         except Exception as error:  # of whatever kind: the other trials go on
@@ -153,7 +153,7 @@ class _Worker:
                 for number in numbers
             ]
             try:
-                return train_together(runs, programs, Display(quiet=True))
+                return train_together(runs, programs, Display(quiet=True), stop_request=stop_request)
             except BusyError:  # its worker was taken for crashed and is not: this one finds what it leaves
                 time.sleep(1)
                 _stop_if_asked(stop_request, self._folder)
@@ -189,7 +189,7 @@ _VALUES = ("validation_accuracy_last", "validation_noisy_accuracy_last", "test_a
 
 def _stop_if_asked(stop_request: StopRequest, folder: Path) -> None:
     if stop_request.at(0):
-        raise PreemptedError(f"SIGTERM: stopped between trials in {folder}; start the same command to go on")
+        raise stop_request.error(f"stopped between trials in {folder}")
 
 
 def _raise_for_failed(found: list[Result]) -> None:

@@ -16,7 +16,7 @@ from grjax.sweep.definition import Sweep, describe
 from grjax.sweep.results import exclusive
 from grjax.workdir import layout
 from grjax.workdir.files import read_json, write_json
-from grjax.workdir.folder import difference, todays_config
+from grjax.workdir.folder import check_name, difference, todays_config
 
 
 def open_for(sweep: Sweep, folder: Path) -> str:
@@ -25,6 +25,7 @@ def open_for(sweep: Sweep, folder: Path) -> str:
     Raises:
       WorkdirError: it cannot be written, or holds another sweep or a run.
     """
+    check_name(folder)
     try:
         (folder / "trials").mkdir(parents=True, exist_ok=True)
         with exclusive(folder / ".queue.lock"):

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from grjax.progress import plain_console
 from grjax.sweep.definition import describe
 
 
@@ -17,7 +17,7 @@ class SweepDisplay:
 
     def __init__(self, num_trials: int):
         self._num_trials = num_trials
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._console = plain_console(soft_wrap=True)
         self._bar = Progress(
             TextColumn("trials"),
             MofNCompleteColumn(),
@@ -56,7 +56,7 @@ class SweepDisplay:
 
     def say(self, text: str) -> None:
         """Text as it is."""
-        self._console.print(text, markup=False)
+        self._console.print(text)
 
     def _time_left(self, done: int) -> str:
         new = done - (self._done_before or 0)

@@ -31,7 +31,7 @@ def search(sweep: Sweep, select: Select, folder: Path) -> list[Choice]:
     """Searches the space of each choice of a sweep, or goes on with it; returns the choices with scores.
 
     Each choice is an Optuna study in the folder's storage, each of its trials as many runs as there are
-    seeds. Several processes may search at a time. A trial that SIGTERM stopped is taken up again with the
+    seeds. Several processes may search at a time. A trial that was stopped is taken up again with the
     same values, from its checkpoints; one whose process was killed only once its heartbeat is missed, and
     in a journal, which has none, never: another one is drawn.
 
@@ -43,7 +43,7 @@ def search(sweep: Sweep, select: Select, folder: Path) -> list[Choice]:
     Raises:
       ConfigError: see `selection.choices`.
       WorkdirError: the folder holds another search.
-      PreemptedError: SIGTERM came; the state is saved.
+      PreemptedError, CtrlCError: SIGTERM or Ctrl-C came; the state is saved.
     """
     shared, planned = Shared(), choices(select, sweep.trials)
     name = _open_for(sweep, select, planned, folder)
@@ -132,7 +132,7 @@ def _searched(
             ]
         except optuna.TrialPruned:
             raise
-        except PreemptedError:
+        except (PreemptedError, KeyboardInterrupt):
             study.enqueue_trial(values)
             raise
         except Exception as error:

@@ -6,7 +6,6 @@ on each, none does.
 
 import dataclasses
 import os
-import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import jax
 
-from grjax.errors import ConfigError, PreemptedError, SweepFailedError
+from grjax.errors import ConfigError, SweepFailedError
 from grjax.sweep import folder as folder_lib
 from grjax.sweep.definition import Sweep
 
@@ -31,7 +30,7 @@ def others(sweep: Sweep, folder: Path, command: Sequence[str]) -> Iterator[None]
     """Within it, `sweep.workers` - 1 more workers run beside this process; it ends when they have ended.
 
     What they print is in worker_N.log in the sweep's folder; the last line of each is printed at the end.
-    Where SIGTERM comes or an error leaves the block, they are told to save and stop. Where the system can
+    Where a signal or an error ends the block, they are told to save and stop. Where the system can
     bind a process to cores, each worker has its share, and so has this process within the block; for that,
     jax must not have been used yet.
 
@@ -44,14 +43,13 @@ def others(sweep: Sweep, folder: Path, command: Sequence[str]) -> Iterator[None]
       ConfigError: more workers than cores, an accelerator or several hosts, which take
         one, or an impossible trial.
       WorkdirError: the folder is another sweep's.
-      PreemptedError: SIGTERM came.
     """
     if sweep.workers == 1:
         yield
         return
     _check(sweep, folder)
     started: list[_Worker] = []
-    with _bound_to_cores(sweep.workers) as shares, _stopped_by_sigterm(started, folder):
+    with _bound_to_cores(sweep.workers) as shares:
         if jax.process_count() > 1:
             raise ConfigError(f"sweep.workers: must be 1 on several hosts, got {sweep.workers}")
         if jax.default_backend() != "cpu":
@@ -61,18 +59,22 @@ def others(sweep: Sweep, folder: Path, command: Sequence[str]) -> Iterator[None]
                 "sees only its own"
             )
         folder.mkdir(parents=True, exist_ok=True)
+        failed = None
         try:
             for number, share in enumerate(shares[1:], start=1):
                 started.append(_start(command, folder / f"worker_{number}.log", share, shares[0]))
-            yield
-        except SweepFailedError:  # all trials have ended, and so do the others
-            raise
+            try:
+                yield
+            except SweepFailedError as error:  # all trials have ended, and so do the others
+                failed = error
+            _end(started)
         except BaseException:
-            _stop(started)
-            raise
-        finally:
             for worker in started:
-                _end(worker)
+                worker.process.terminate()
+            _end(started)
+            raise
+        if failed is not None:
+            raise failed
 
 
 def _check(sweep: Sweep, folder: Path) -> None:
@@ -100,21 +102,6 @@ def _bound_to_cores(count: int) -> Iterator[list[set[int]]]:
         os.sched_setaffinity(0, cores)
 
 
-@contextmanager
-def _stopped_by_sigterm(started: list[_Worker], folder: Path) -> Iterator[None]:
-    """Within it, SIGTERM stops the workers and raises; while a trial runs, once that is saved."""
-
-    def stop(*_: object) -> None:
-        _stop(started)
-        raise PreemptedError(f"SIGTERM: stopped in {folder}; start the same command to go on")
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def _start(command: Sequence[str], log: Path, share: set[int], own: set[int]) -> _Worker:
     with log.open("ab") as output:
         begin = output.tell()
@@ -128,13 +115,11 @@ def _start(command: Sequence[str], log: Path, share: set[int], own: set[int]) ->
         return _Worker(process, log, begin)
 
 
-def _stop(started: Sequence[_Worker]) -> None:
-    for worker in started:
-        worker.process.terminate()
-
-
-def _end(worker: _Worker) -> None:
-    """Waits for a worker, and says how it ended."""
-    status = worker.process.wait()
-    said = worker.log.read_bytes()[worker.start :].decode(errors="replace").splitlines()
-    print(f"{worker.log.name}: {said[-1] if said else ''}{f' (exit status {status})' if status else ''}")
+def _end(started: list[_Worker]) -> None:
+    """Waits for workers, says how each ended, and takes it from the list."""
+    while started:
+        worker = started[0]
+        status = worker.process.wait()
+        said = worker.log.read_bytes()[worker.start :].decode(errors="replace").splitlines()
+        print(f"{worker.log.name}: {said[-1] if said else ''}{f' (exit status {status})' if status else ''}")
+        del started[0]

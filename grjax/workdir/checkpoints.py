@@ -1,13 +1,8 @@
-"""Checkpoints by orbax, with a hash of their content; and stopping on SIGTERM."""
+"""Checkpoints by orbax, with a hash of their content."""
 
 import hashlib
 import logging
 import os
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 
 import jax
 import numpy as np
@@ -134,38 +129,3 @@ def _sha256(state: PyTree) -> str:
         digest.update(f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}".encode())
         digest.update(np.ascontiguousarray(leaf).tobytes())
     return digest.hexdigest()
-
-
-class StopRequest:
-    """Whether SIGTERM came, agreed between all processes of a run."""
-
-    def __init__(self) -> None:
-        self.came = False
-
-    def note(self, signal_number: int, frame: FrameType | None) -> None:
-        """A signal handler."""
-        del signal_number, frame
-        self.came = True
-
-    def at(self, step: int) -> bool:
-        """Whether to stop at this step; every process gets the same answer at the same step."""
-        if jax.process_count() > 1:
-            # jax watches SIGTERM itself, and agrees on the step to stop at.
-            return multihost_utils.reached_preemption_sync_point(step)
-        return self.came
-
-
-@contextmanager
-def watch_sigterm() -> Iterator[StopRequest]:
-    """Within it, SIGTERM is noted instead of ending the process; so may be this within another one."""
-    request = StopRequest()
-    if jax.process_count() > 1 or threading.current_thread() is not threading.main_thread():
-        yield request
-        return
-    before = signal.signal(signal.SIGTERM, request.note)
-    try:
-        yield request
-    finally:
-        signal.signal(signal.SIGTERM, before)
-        if request.came and callable(before):
-            before(signal.SIGTERM, None)  # who watches around this has to stop, too

@@ -1,5 +1,6 @@
 """Writing files whole or not at all, and reading them so that damage is one clear error."""
 
+import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -8,7 +9,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from grjax.errors import GrjaxError, WorkdirError
+from grjax.errors import DiskFullError, GrjaxError, WorkdirError
 
 PathLike = str | os.PathLike[str]
 
@@ -28,10 +29,35 @@ def written_whole(path: PathLike) -> Iterator[BinaryIO]:
     os.replace(temporary, path)
 
 
+def no_room(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came from, says that a disk is full; not all are an OSError."""
+    said = [os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT)]
+    while error is not None:
+        if any(text in str(error) for text in said):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+@contextmanager
+def a_full_disk_named(folder: PathLike) -> Iterator[None]:
+    """Within it, an error from a full disk becomes a `DiskFullError` about the folder written to."""
+    try:
+        yield
+    except GrjaxError:
+        raise
+    except Exception as error:
+        if not no_room(error):
+            raise
+        raise DiskFullError(
+            f"--workdir={folder}: no space is left on the disk; make room and start the same command to go on"
+        ) from error
+
+
 def write_text(path: PathLike, text: str) -> None:
-    """Writes text as UTF-8, whole or not at all."""
+    """Writes text as UTF-8, whole or not at all; what UTF-8 lacks, as a name of other bytes, as escapes."""
     with written_whole(path) as file:
-        file.write(text.encode())
+        file.write(text.encode(errors="backslashreplace"))
 
 
 def write_json(path: PathLike, content: Any, indent: int | None = 2) -> None:

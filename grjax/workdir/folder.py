@@ -45,6 +45,7 @@ def open_for(config: ConfigDict, workdir: Path) -> None:
     Raises:
       WorkdirError: it cannot be written, or belongs to a run of another config.
     """
+    check_name(workdir)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         probe = workdir / f".write_test_{jax.process_index()}"
@@ -71,6 +72,17 @@ def open_for(config: ConfigDict, workdir: Path) -> None:
             )
     elif jax.process_index() == 0:
         write_text(workdir / layout.CONFIG, _as_json(config))
+
+
+def check_name(workdir: Path) -> None:
+    """Raises `WorkdirError` unless checkpoints can be written below a folder of this name."""
+    try:
+        os.fspath(workdir.absolute()).encode()
+    except UnicodeEncodeError as error:
+        shown = os.fsencode(workdir).decode(errors="backslashreplace")
+        raise WorkdirError(
+            f"--workdir={shown}: its name must be UTF-8, checkpoints cannot be written there; take another"
+        ) from error
 
 
 def read_config(workdir: str | os.PathLike[str]) -> ConfigDict:
