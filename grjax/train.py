@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +29,13 @@ from grjax.together import Alone, Together
 from grjax.workdir import files, layout, predictions
 from grjax.workdir import folder as workdir_lib
 from grjax.workdir.checkpoints import Checkpoints, StopRequest, watch_sigterm
+
+
+class StepMetrics(NamedTuple):
+    """The metrics of a call of K steps, which has led to step `end`; perhaps not computed yet."""
+
+    end: int
+    values: dict[str, jax.Array]
 
 
 def programs_of(experiment: Experiment) -> Programs:
@@ -176,11 +184,14 @@ def _loop(
     # the epoch again, from the same state. The host looks at the metrics of a call only after it has
     # dispatched the next: the devices never wait for it.
     pending: StepMetrics | None = None
+    latest: StepMetrics | None = None  # looked at already
     # Virtual devices of a CPU may deadlock over several programs with collectives at a time.
     one_at_a_time = jax.default_backend() == "cpu" and jax.device_count() > 1
     stopwatch = runs[0].stopwatch
 
     def look_at(call: StepMetrics) -> None:
+        nonlocal latest
+        latest = call
         losses = together.outputs(call.values["loss"])
         check_losses(runs, call.end, losses)
         rate = stopwatch.live_rate(call.end) * experiment.batch_size * len(runs)
@@ -203,9 +214,12 @@ def _loop(
                 check_states(runs, step, finite(state))
             going = [run for run in runs if run.outcome is None]
             if evaluate_due and not all(run.metrics_file.has(step) for run in going):
-                for run, (measured, predicted) in zip(runs, evaluation.measure(state), strict=False):
+                seen = _seen(latest, together)
+                for run, (measured, predicted), of_method in zip(
+                    runs, evaluation.measure(state), seen, strict=False
+                ):
                     if run.outcome is None and not run.metrics_file.has(step):
-                        _keep_row(run, step, measured, predicted, display=display)
+                        _keep_row(run, step, measured | of_method, predicted, display=display)
             if save_due:
                 for run, its_state in zip(runs, together.separate(state), strict=False):
                     if run.outcome is None and step not in run.checkpoints.steps():
@@ -279,6 +293,21 @@ def _begin_epoch(method: Method, epoch: int, state: PyTree, evaluation: Evaluati
     return evaluation.together.join(after)
 
 
+def _seen(latest: StepMetrics | None, together: Together) -> list[Row]:
+    """What the method itself reported of the last step, for each run: 'method_{name}'."""
+    if latest is None:
+        return [{}] * together.size
+    values = {
+        f"method_{name}": together.outputs(value)[:, -1].astype(float).tolist()
+        for name, value in latest.values.items()
+        if name not in ("loss", "accuracy")
+    }
+    return [
+        {name: each[run] if math.isfinite(each[run]) else None for name, each in values.items()}
+        for run in range(together.size)
+    ]
+
+
 def _keep_row(
     run: Run, step: int, measured: Row, predicted: Mapping[str, Predictions], *, display: Display
 ) -> None:
@@ -294,13 +323,6 @@ def _keep_row(
             run.on_row(row)
         except Exception as error:  # of one run: the others go on
             run.outcome = error
-
-
-class StepMetrics(NamedTuple):
-    """The metrics of a call of K steps, which has led to step `end`; perhaps not computed yet."""
-
-    end: int
-    values: dict[str, jax.Array]
 
 
 def _description(run: Run, step: int) -> str:

@@ -1,6 +1,6 @@
 """Two networks that each choose the examples the other is trained on."""
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from grjax.devices import AXIS, PyTree
 from grjax.errors import ConfigError
 from grjax.losses.agreement import cross_entropy
 from grjax.losses.memory import Memory, gather, scatter
+from grjax.methods import sharpness
 from grjax.methods.method import Method, Parts, Seen
 from grjax.methods.network import Network, beginning, evaluated, forward, inputs
 from grjax.ranges import In
@@ -69,27 +70,36 @@ def co_teaching(
         epoch = step // parts.steps_per_epoch
         kept = num_kept(num_examples, epoch, rate=rate, ramp_epochs=ramp_epochs, exponent=exponent)
 
-        def forward_of(network: Network, key: jax.Array):
+        def losses_of(network: Network, key: jax.Array):
             remembered = gather(network.loss_memory, batch.positions)
 
-            def losses_of(params: PyTree) -> tuple[jax.Array, tuple[jax.Array, PyTree, Memory]]:
+            def at(params: PyTree) -> tuple[jax.Array, tuple[jax.Array, PyTree, Memory]]:
                 logits, batch_stats = forward(parts, params, network.batch_stats, images, dropout=key)
                 losses, rows = parts.loss.apply(logits, labels, remembered, step)
                 return losses, (logits, batch_stats, rows)
 
-            return jax.vjp(losses_of, network.params, has_aux=True)
+            return at
 
         keys = dropout, jax.random.fold_in(dropout, 1)
-        runs = [forward_of(network, key) for network, key in zip(pair, keys, strict=True)]
+        functions = [losses_of(network, key) for network, key in zip(pair, keys, strict=True)]
+        runs = [
+            jax.vjp(of, network.params, has_aux=True) for of, network in zip(functions, pair, strict=True)
+        ]
         easy = [smallest(cross_entropy(logits, labels), kept) for _, _, (logits, _, _) in runs]
         after, means = [], []
-        for network, (losses, pull_back, (_, batch_stats, rows)), chosen in zip(
-            pair, runs, reversed(easy), strict=True
+        for network, of, (losses, pull_back, (_, batch_stats, rows)), chosen in zip(
+            pair, functions, runs, reversed(easy), strict=True
         ):
             # The mean over the chosen examples of all devices: pmean divides by the devices once more.
             weights = chosen * (jax.lax.axis_size(AXIS) / kept).astype(losses.dtype)
-            (gradients,) = pull_back(weights)
-            gradients = jax.lax.pmean(gradients, AXIS)
+
+            def pulled(pull_back: Any, weights: jax.Array = weights) -> PyTree:
+                return jax.lax.pmean(pull_back(weights)[0], AXIS)
+
+            def further(params: PyTree, of: Any = of, pulled: Any = pulled) -> PyTree:
+                return pulled(jax.vjp(of, params, has_aux=True)[1])
+
+            gradients = sharpness.aware(network.params, pulled(pull_back), further, rho=parts.sam)
             memory = scatter(network.loss_memory, batch.positions, rows, AXIS)
             after.append(network.updated(parts, gradients, batch_stats, memory))
             means.append(len(labels) * weights * losses)  # whose mean is that over the chosen examples

@@ -21,6 +21,7 @@ from grjax.data.feed import DeviceData
 from grjax.data.mixing import Mixing
 from grjax.devices import PyTree
 from grjax.losses.memory import TrainingLoss
+from grjax.losses.schedules import Schedule
 
 Learner = Any  # a pytree
 
@@ -71,6 +72,7 @@ class Parts:
       model: with batch norm synchronised over `AXIS`.
       loss: a loss with a memory has a row for each training example.
       optimizer: an optax chain.
+      schedule: step -> factor of the learning rate in `optimizer`; for optimisers of a method's own.
       augment: (images [B, ...], positions [B], key) -> images.
       mix: (images [B, ...], key) -> (images, each mixed with the one before it, share of its own [B]), and
         the loss is that of both labels by their shares; None: no mixing. For a loss without memory.
@@ -81,11 +83,14 @@ class Parts:
       seed: of augmentation, mixing and dropout; may be traced.
       steps_per_epoch: of the run.
       total_steps: of the run.
+      average: decay of the average of a network; 0: none. See `grjax.methods.network.with_options`.
+      sam: rho of sharpness-aware minimisation; 0: none.
     """
 
     model: nn.Module
     loss: TrainingLoss
     optimizer: optax.GradientTransformation
+    schedule: Schedule
     augment: BatchAugmentation
     mix: Mixing | None
     views: int
@@ -95,3 +100,5 @@ class Parts:
     seed: ArrayLike
     steps_per_epoch: int
     total_steps: int
+    average: float = 0.0
+    sam: float = 0.0
