@@ -24,6 +24,7 @@ from grjax.metrics import Predictions, Row
 from grjax.profile import Profiler
 from grjax.progress import Display
 from grjax.runs import Outcome, Programs, Run, open_folder, restore
+from grjax.steps import TrainState
 from grjax.summary import make_row, make_summary
 from grjax.together import Alone, Together
 from grjax.workdir import files, layout, predictions
@@ -176,6 +177,7 @@ def _loop(
     evaluation = Evaluation(programs.p_eval_step, together, inputs, experiments)
     batches: Iterator[PyTree] | None = None
     finite = together.each(all_finite)
+    measured: list[tuple[Row, dict[str, Predictions]]] | None
 
     # The order within the loop is fixed:
     #   evaluate if due -> save if due -> stop if asked -> begin the epoch if due -> batch -> step
@@ -212,14 +214,13 @@ def _loop(
                 for run in runs:
                     run.stopwatch.pause(step)
                 check_states(runs, step, finite(state))
+            measured = None
             going = [run for run in runs if run.outcome is None]
             if evaluate_due and not all(run.metrics_file.has(step) for run in going):
-                seen = _seen(latest, together)
-                for run, (measured, predicted), of_method in zip(
-                    runs, evaluation.measure(state), seen, strict=False
-                ):
+                measured, seen = evaluation.measure(state), _seen(latest, together)
+                for run, (row, predicted), of_method in zip(runs, measured, seen, strict=False):
                     if run.outcome is None and not run.metrics_file.has(step):
-                        _keep_row(run, step, measured | of_method, predicted, display=display)
+                        _keep_row(run, step, row | of_method, predicted, display=display)
             if save_due:
                 for run, its_state in zip(runs, together.separate(state), strict=False):
                     if run.outcome is None and step not in run.checkpoints.steps():
@@ -227,7 +228,11 @@ def _loop(
             if done or stop or all(run.outcome is not None for run in runs):
                 break
             if epoch_due:
-                state = _begin_epoch(method, epoch, state, evaluation)
+                # The same predictions, whether they were just measured or not.
+                of_train = (
+                    [of["train"] for _, of in measured] if measured else evaluation.predict(state, "train")
+                )
+                state = together.join(_begun(method, epoch, together.separate(state), of_train))
             if batches is None or (epoch_due and method.groups is not None):
                 batches = _batches(experiments, together, state, step)
 
@@ -281,16 +286,16 @@ def _batches(
     return map(together.batches, zip(*feeds, strict=True))
 
 
-def _begin_epoch(method: Method, epoch: int, state: PyTree, evaluation: Evaluation) -> PyTree:
-    """The state after `Method.begin_epoch`, which sees records of the training split."""
+def _begun(
+    method: Method, epoch: int, states: Sequence[TrainState], of_train: Sequence[Predictions]
+) -> list[TrainState]:
+    """Each state after `Method.begin_epoch`, which sees what was predicted for the training split."""
     assert method.begin_epoch is not None
     after = []
-    for its_state, records in zip(
-        evaluation.together.separate(state), evaluation.predict(state, "train"), strict=True
-    ):
-        learner = jax.tree.map(np.asarray, its_state.learner)
-        after.append(its_state.replace(learner=method.begin_epoch(learner, records.records(), epoch)))
-    return evaluation.together.join(after)
+    for state, predicted in zip(states, of_train, strict=True):
+        learner = jax.tree.map(np.asarray, state.learner)
+        after.append(state.replace(learner=method.begin_epoch(learner, predicted.records(), epoch)))
+    return after
 
 
 def _seen(latest: StepMetrics | None, together: Together) -> list[Row]:

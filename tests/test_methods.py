@@ -24,12 +24,20 @@ from grjax.sweep.programs import Shared
 from grjax.together import Alone
 from grjax.train import StopRequest, train_and_evaluate, train_together
 
+# A network that compiles quickly, for methods that share their step with one that is tested with a CNN.
+SIMPLE = {"model.name": "mlp", "model.hidden": (16,)}
 # The options that each method needs, so that something happens within 12 steps.
 OPTIONS = {
     # Five steps an epoch, and examples are left out from the second on.
     "co_teaching": {"method.rate": 0.4, "method.ramp_epochs": 1.0, "batch_size": 240},
+    # Whose rate is estimated between epochs; nothing is left out before the mixture decides.
+    "jocor": {"batch_size": 240, **SIMPLE},
+    "co_teaching_plus": {
+        "method.rate": 0.4, "method.ramp_epochs": 1.0, "method.agreeing_epochs": 1.0, "batch_size": 240,
+        **SIMPLE,
+    },
     "single": {},
-}
+}  # fmt: skip
 
 
 def test_every_method_is_tested():

@@ -8,16 +8,32 @@ from collections.abc import Callable
 from typing import Any
 
 from grjax.methods.co_teaching import co_teaching
+from grjax.methods.co_teaching_plus import co_teaching_plus
+from grjax.methods.jocor import jocor
 from grjax.methods.method import Learner, Method, Parts, Seen
 from grjax.methods.network import with_options
 from grjax.methods.single import single
 from grjax.ranges import ranges_of
 from grjax.registry import check_options, lookup
 
-__all__ = ["Learner", "Method", "Parts", "Seen", "check", "co_teaching", "create", "names", "single"]
+__all__ = [
+    "Learner",
+    "Method",
+    "Parts",
+    "Seen",
+    "check",
+    "co_teaching",
+    "co_teaching_plus",
+    "create",
+    "jocor",
+    "names",
+    "single",
+]
 
 _METHODS: dict[str, Callable[..., Method]] = {
     "co_teaching": co_teaching,
+    "co_teaching_plus": co_teaching_plus,
+    "jocor": jocor,
     "single": single,
 }
 

@@ -54,6 +54,9 @@ class Method(NamedTuple):
         'p', 'classes' and what `losses` returns. None: nothing happens between epochs.
       groups: (learner) -> {name: int positions}: which training examples each group has, as labelled and
         unlabelled ones; a function of the learner that only `begin_epoch` may change. None: one group of all.
+      beliefs: (learner) -> {name: array}: what the method holds of the training labels, for metrics and
+        audit alone. 'kept', float32 [N] in [0, 1]: how much of each example it trains on, as it last chose;
+        'noise_rate', float32 []: its estimate. None: it chooses and estimates nothing.
     """
 
     init: Callable[[ArrayLike, ArrayLike], Learner]
@@ -62,6 +65,7 @@ class Method(NamedTuple):
     losses: Callable[[Learner, jax.Array, jax.Array, jax.Array], dict[str, jax.Array]]
     begin_epoch: Callable[[Learner, Mapping[str, np.ndarray], int], Learner] | None = None
     groups: Callable[[Learner], dict[str, np.ndarray]] | None = None
+    beliefs: Callable[[Learner], dict[str, jax.Array]] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

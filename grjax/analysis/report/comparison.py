@@ -22,6 +22,9 @@ COLUMNS = {
     "p, clean": lambda run: run.rows[-1]["mean_p_clean"],
     "p, mislabelled": lambda run: run.rows[-1]["mean_p_mislabelled"],
     "noise rate": lambda run: run.noise.realised_rate,
+    "estimated": lambda run: run.rows[-1].get("noise_rate_estimated"),
+    "purity": lambda run: run.rows[-1].get("kept_purity"),
+    "recall": lambda run: run.rows[-1].get("kept_recall"),
     "epochs": lambda run: round(run.rows[-1]["epoch"]),
 }
 
@@ -77,6 +80,26 @@ def mean_p_mislabelled(runs: Sequence[Run]) -> Drawing:
     )
 
 
+def kept_purity(runs: Sequence[Run]) -> Drawing:
+    """Purity of what each run's method keeps of the training set."""
+    return _overlaid(
+        _choosing(runs),
+        "kept_purity",
+        "purity of what is kept",
+        "The part of the kept examples whose labels are right; of runs whose method chooses examples.",
+    )
+
+
+def kept_recall(runs: Sequence[Run]) -> Drawing:
+    """Recall of what each run's method keeps of the training set."""
+    return _overlaid(
+        _choosing(runs),
+        "kept_recall",
+        "recall of what is kept",
+        "The part of the right labels that is kept; of runs whose method chooses examples.",
+    )
+
+
 def weight(runs: Sequence[Run]) -> Drawing:
     """The weight w(p) of each run whose loss has one."""
     figure, (axes,) = panel()
@@ -122,6 +145,14 @@ def differences(runs: Sequence[Run]) -> list[str]:
     configs = [flatten(run.config) for run in runs]
     keys = sorted(set().union(*configs) - set(workdir_lib.NOT_PART_OF_THE_RUN))
     return [key for key in keys if any(config.get(key) != configs[0].get(key) for config in configs)]
+
+
+def _choosing(runs: Sequence[Run]) -> list[Run]:
+    """The runs whose method chooses examples."""
+    found = [run for run in runs if not np.isnan(run.values("kept_share")).all()]
+    if not found:
+        raise UnavailableError("the methods of these runs keep every example")
+    return found
 
 
 def _overlaid(runs: Sequence[Run], key: str, what: str, caption: str) -> Drawing:

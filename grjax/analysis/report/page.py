@@ -42,6 +42,7 @@ OF_A_RUN = (
     Entry("Learning curves", "train_accuracy", "Training accuracy", curves.train_accuracy),
     Entry("Learning curves", "memorisation", "Memorisation", curves.memorisation),
     Entry("Agreement with the labels", "mean_p", "Mean p", curves.mean_p),
+    Entry("Agreement with the labels", "selection", "What the method keeps", curves.selection),
     Entry("Agreement with the labels", "p_histograms", "Distribution of p", agreement.histograms),
     Entry("Agreement with the labels", "weight", "Weight of the loss", agreement.weight),
     Entry("Agreement with the labels", "weight_share", "Weight on wrong labels", agreement.weight_share),
@@ -62,6 +63,8 @@ OF_SEVERAL = (
         "Mean p, mislabelled",
         comparison.mean_p_mislabelled,
     ),
+    Entry("Agreement with the labels", "kept_purity", "Purity of what is kept", comparison.kept_purity),
+    Entry("Agreement with the labels", "kept_recall", "Recall of what is kept", comparison.kept_recall),
     Entry("Agreement with the labels", "weight", "Weight of the loss", comparison.weight),
 )
 
