@@ -129,7 +129,9 @@ def test_statistics_and_memories_are_of_the_first_pass(method):
             parts.init_state(), device_data(parts), batch_at(parts, 0)
         )
         after.append(state.learner)
-    networks = zip(*([learner] if hasattr(learner, "params") else learner for learner in after), strict=True)
+    networks = zip(
+        *([learner] if hasattr(learner, "params") else learner.networks for learner in after), strict=True
+    )
     for without, aware in networks:
         assert_close(aware.batch_stats, without.batch_stats, 1e-6)
         assert_close(aware.loss_memory, without.loss_memory, 1e-6)
@@ -143,7 +145,7 @@ def test_each_of_two_networks_goes_by_its_own_second_gradient():
     pair, _ = on_one_device(parts.train_step())(begun, device_data(parts), batch_at(parts, 0))
     alone = experiment.create(small(**{"method.sam": 0.2}))
     step, data = on_one_device(alone.train_step()), device_data(alone)
-    for before, found in zip(begun.learner, pair.learner, strict=True):
+    for before, found in zip(begun.learner.networks, pair.learner.networks, strict=True):
         wanted, _ = step(alone.init_state().replace(learner=before), data, batch_at(alone, 0))
         assert_close(found, wanted.learner, 1e-6)
 

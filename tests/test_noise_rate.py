@@ -12,7 +12,7 @@ from small_runs import rows, small
 from grjax import metrics, mixture
 from grjax.analysis import suspects
 from grjax.analysis.audit_run import audit_run
-from grjax.analysis.report import write_report
+from grjax.analysis.report import trials, write_report
 from grjax.methods.noise_rate import estimated, no_estimate, wrong_share
 from grjax.noise import NoisyLabels
 from grjax.train import train_and_evaluate
@@ -144,7 +144,36 @@ def test_what_is_kept_is_in_predictions_audit_and_report(estimating):
 def test_a_run_that_keeps_everything_says_nothing_of_it(tmp_path):
     assert write_report([write_run(tmp_path / "run")]).exists()
     assert not (tmp_path / "run" / "report" / "selection.svg").exists()
+    assert "What the method keeps" not in (tmp_path / "run" / "report.html").read_text()
     p = np.full((2, 3), 0.5, np.float16)
     split = SplitHistory(p, np.zeros((2, 3), np.uint8), np.zeros(3, np.int32))
     audit = suspects.find(History(np.array([1, 2]), np.arange(3), {"train": split}), ("a", "b"))
     assert np.isnan(audit.kept).all()
+
+
+def test_a_sweep_shows_realised_and_estimated_rate_side_by_side(tmp_path):
+    summary = {
+        "noise_rate_realised": 0.4,
+        "noise_rate_estimated": 0.38,
+        "kept_purity": 0.9,
+        "kept_recall": 0.8,
+    }
+    told = {"noise_rate_realised": 0.4, "noise_rate_estimated": None, "kept_purity": 0.7, "kept_recall": None}
+    for found, cells in (
+        (summary, ["0.400", "0.380", "0.900", "0.800"]),
+        (told, ["0.400", "–", "0.700", "–"]),
+    ):
+        setting = trials.Setting({"method.rate": 0.4}, ({"summary": found},), 0)
+        columns, [(_, row)] = trials.table(trials.Sweep(tmp_path, [], [setting], []))
+        assert columns[-5:] == ["noise rate", "estimated", "purity", "recall", "runs"]
+        assert row[-5:] == [*cells, "1"]
+    setting = trials.Setting({}, ({"summary": {"noise_rate_realised": 0.4}},), 0)
+    columns, _ = trials.table(trials.Sweep(tmp_path, [], [setting], []))
+    assert "estimated" not in columns
+
+
+def test_runs_that_choose_are_compared_by_it(estimating, tmp_path):
+    other = write_run(tmp_path / "other")
+    page = write_report([estimating, other], tmp_path).read_text()
+    assert '<figure id="kept_purity"' in page
+    assert '<th scope="col" class="number">estimated</th>' in page

@@ -9,6 +9,8 @@ from typing import Any
 
 from grjax.methods.co_teaching import co_teaching
 from grjax.methods.co_teaching_plus import co_teaching_plus
+from grjax.methods.divide_mix import divide_mix
+from grjax.methods.elr_plus import elr_plus
 from grjax.methods.jocor import jocor
 from grjax.methods.method import Learner, Method, Parts, Seen
 from grjax.methods.network import with_options
@@ -25,6 +27,8 @@ __all__ = [
     "co_teaching",
     "co_teaching_plus",
     "create",
+    "divide_mix",
+    "elr_plus",
     "jocor",
     "names",
     "single",
@@ -33,6 +37,8 @@ __all__ = [
 _METHODS: dict[str, Callable[..., Method]] = {
     "co_teaching": co_teaching,
     "co_teaching_plus": co_teaching_plus,
+    "divide_mix": divide_mix,
+    "elr_plus": elr_plus,
     "jocor": jocor,
     "single": single,
 }

@@ -53,7 +53,8 @@ class Method(NamedTuple):
         the host: mixtures, splits, schedules. The records are those of an evaluation with the learner given:
         'p', 'classes' and what `losses` returns. None: nothing happens between epochs.
       groups: (learner) -> {name: int positions}: which training examples each group has, as labelled and
-        unlabelled ones; a function of the learner that only `begin_epoch` may change. None: one group of all.
+        unlabelled ones; a function of the learner that only `begin_epoch` may change. None, or what it
+        returns: one batch of all.
       beliefs: (learner) -> {name: array}: what the method holds of the training labels, for metrics and
         audit alone. 'kept', float32 [N] in [0, 1]: how much of each example it trains on, as it last chose;
         'noise_rate', float32 []: its estimate. None: it chooses and estimates nothing.
@@ -64,7 +65,7 @@ class Method(NamedTuple):
     logits: Callable[[Learner, jax.Array], jax.Array]
     losses: Callable[[Learner, jax.Array, jax.Array, jax.Array], dict[str, jax.Array]]
     begin_epoch: Callable[[Learner, Mapping[str, np.ndarray], int], Learner] | None = None
-    groups: Callable[[Learner], dict[str, np.ndarray]] | None = None
+    groups: Callable[[Learner], dict[str, np.ndarray] | None] | None = None
     beliefs: Callable[[Learner], dict[str, jax.Array]] | None = None
 
 

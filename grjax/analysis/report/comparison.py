@@ -22,10 +22,13 @@ COLUMNS = {
     "p, clean": lambda run: run.rows[-1]["mean_p_clean"],
     "p, mislabelled": lambda run: run.rows[-1]["mean_p_mislabelled"],
     "noise rate": lambda run: run.noise.realised_rate,
+    "epochs": lambda run: round(run.rows[-1]["epoch"]),
+}
+# More of them, where the method of a run chooses examples.
+OF_CHOOSING = {
     "estimated": lambda run: run.rows[-1].get("noise_rate_estimated"),
     "purity": lambda run: run.rows[-1].get("kept_purity"),
     "recall": lambda run: run.rows[-1].get("kept_recall"),
-    "epochs": lambda run: round(run.rows[-1]["epoch"]),
 }
 
 
@@ -129,11 +132,12 @@ def weight(runs: Sequence[Run]) -> Drawing:
 def table(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """A row for each run: its name, what its config has that others have not, and its results."""
     differing = differences(runs)
+    columns = COLUMNS | (OF_CHOOSING if any(run.chooses for run in runs) else {})
     return [
         {
             "name": run.name,
             "differs": {key: flatten(run.config).get(key) for key in differing},
-            "results": {title: value(run) for title, value in COLUMNS.items()},
+            "results": {title: value(run) for title, value in columns.items()},
             "finished": run.summary is not None,
         }
         for run in runs
@@ -149,10 +153,7 @@ def differences(runs: Sequence[Run]) -> list[str]:
 
 def _choosing(runs: Sequence[Run]) -> list[Run]:
     """The runs whose method chooses examples."""
-    found = [run for run in runs if not np.isnan(run.values("kept_share")).all()]
-    if not found:
-        raise UnavailableError("the methods of these runs keep every example")
-    return found
+    return [run for run in runs if run.chooses]
 
 
 def _overlaid(runs: Sequence[Run], key: str, what: str, caption: str) -> Drawing:

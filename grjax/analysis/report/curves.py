@@ -125,8 +125,6 @@ def mean_p(run: Run) -> Drawing:
 
 def selection(run: Run) -> Drawing:
     """Purity, recall and size of what a method keeps of the training set."""
-    if np.isnan(run.values("kept_share")).all():
-        raise UnavailableError("this run's method keeps every example")
     figure, axes = over_epochs(run, "fraction")
     ends, words = [], []
     for key, name, colour in (
