@@ -22,12 +22,13 @@ def pair_config(**overrides):
 
 @pytest.mark.parametrize("exponent", [0.5, 1.0, 2.0])
 def test_how_many_are_kept(exponent):
-    for rate in (0.0, 0.2, 0.45, 0.8):
+    for rate in (0.0, 0.2, 0.45, 0.6, 0.8):
         for epoch in range(0, 20, 3):
             forget = rate * min(epoch / 10, 1) ** exponent
-            wanted = max(int(np.floor(np.round(128 * (1 - forget), 3))), 1)
             of_rate = forgotten(epoch, rate=rate, ramp_epochs=10.0, exponent=exponent)
-            assert int(num_kept(128, of_rate)) == wanted, (rate, epoch)
+            for number in (128, 200):  # of 200 and 0.6, float32 would make 79
+                wanted = max(int(np.floor(np.round(number * (1 - forget), 3))), 1)
+                assert int(num_kept(number, of_rate)) == wanted, (rate, epoch, number)
 
 
 def test_the_smallest_of_all_devices_with_ties_by_place():

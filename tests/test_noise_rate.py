@@ -81,8 +81,12 @@ def test_an_estimate_is_of_averaged_p_and_stays_from_the_end_of_the_ramp_on():
     np.testing.assert_allclose(now.mean_p, 0.7 * before + 0.3 * first["p"], atol=1e-6)
     assert now.rate == pytest.approx(0.3, abs=0.02)
     now = estimated(now, second, 3, until=3.0)
-    memorised = {"p": np.full(1000, 0.999, np.float32)}
-    assert estimated(now, memorised, 4, until=3.0).rate == now.rate
+    held = renewed = now
+    for epoch in range(4, 24):
+        memorised = {"p": rng.beta(40, 2, 1000).astype(np.float32)}
+        held = estimated(held, memorised, epoch, until=3.0)
+        renewed = estimated(renewed, memorised, epoch, until=99.0)
+    assert held.rate == now.rate > renewed.rate == 0
     undecided = now.replace(rate=np.float32(0))
     assert estimated(undecided, second, 9, until=3.0).rate > 0  # it goes on as long as nothing was decided
 

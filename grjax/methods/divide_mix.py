@@ -222,7 +222,7 @@ def divide_mix(
     def beliefs(learner: Dividing) -> dict[str, jax.Array]:
         return {
             "kept": learner.labelled.mean(0, dtype=jnp.float32),
-            "noise_rate": 1 - learner.clean.mean(),
+            "noise_rate": (1 - learner.clean).mean(),
         }
 
     return Method(
