@@ -37,6 +37,8 @@ class GRClassifier(ClassifierMixin, BaseEstimator):
     Args:
       lam: of the loss, see `grjax.losses.gradient_rescaling`; None: as `grjax.fit.recipe` has it.
       beta: likewise: the higher, the less is learned from examples that look wrong.
+      method: of training, one of `grjax.methods.names()`, with its default options; others are keys of
+        `config`, as {'method.rate': 0.2}.
       epochs: of training.
       config: other keys of a run's config, nested or dotted, as {'model.hidden': (64,)}; they win over the
         arguments above and over the recipe.
@@ -66,12 +68,14 @@ class GRClassifier(ClassifierMixin, BaseEstimator):
         *,
         lam: float | None = None,
         beta: float | None = None,
+        method: str = "single",
         epochs: float = 40.0,
         config: Mapping[str, Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
     ):
         self.lam = lam
         self.beta = beta
+        self.method = method
         self.epochs = epochs
         self.config = config
         self.random_state = random_state
@@ -96,7 +100,8 @@ class GRClassifier(ClassifierMixin, BaseEstimator):
             raise ConfigError(f"y: must hold at least 2 classes, got one class: {self.classes_[0]!r}")
         seed = check_random_state(plain(self.random_state)).randint(2**31)
         loss = {key: value for key, value in (("lam", self.lam), ("beta", self.beta)) if value is not None}
-        layers = {"loss": loss, "train_epochs": self.epochs}, self.config or {}
+        own = {"loss": loss, "method": {"name": self.method}, "train_epochs": self.epochs}
+        layers = own, self.config or {}
         # float32 as training has it; `predict_proba` does the same.
         self._scaling = features.scaling(images[..., None] if images.ndim == 3 else images)
         images = self._as_float32(images)

@@ -1,8 +1,9 @@
 """Measuring a state on every split, and `--mode=evaluate`."""
 
 import dataclasses
+import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -82,11 +83,21 @@ class Evaluation:
           state: the joined state.
         """
         splits = {name: self.predict(state, name) for name in self.experiments[0].dataset.splits}
+        beliefs = {} if self._beliefs is None else jax.tree.map(np.asarray, self._beliefs(state))
         measured = []
         for run, experiment in enumerate(self.experiments):
             predictions = {name: found[run] for name, found in splits.items()}
-            measured.append((measured_row(experiment, predictions), predictions))
+            own = {key: each[run] for key, each in beliefs.items()}
+            predictions["train"] = dataclasses.replace(predictions["train"], kept=own.get("kept"))
+            row = measured_row(experiment, predictions) | metrics.belief_metrics(own, experiment.noise)
+            measured.append((row, predictions))
         return measured
+
+    @functools.cached_property
+    def _beliefs(self) -> Callable[[PyTree], PyTree] | None:
+        """The joined state -> what the method holds of the training labels, see `Method`; None: nothing."""
+        beliefs = self.experiments[0].method().beliefs
+        return None if beliefs is None else self.together.each(lambda state: beliefs(state.learner))
 
 
 def measured_row(experiment: Experiment, predictions: Mapping[str, Predictions]) -> Row:

@@ -283,6 +283,7 @@ def create_parts(
         model=models.create(**model_options, num_classes=num_classes, axis_name=AXIS),
         loss=create_loss(config.loss, steps_per_epoch, total_steps, axis_name=AXIS),
         optimizer=optimizers.create(**config.optimizer, schedule=schedule),
+        schedule=schedule,
         augment=augmentation,
         mix=mixing.create(config.data.mixing),
         views=config.data.views,

@@ -15,6 +15,9 @@ from grjax.noise import NoisyLabels
 
 Row = dict[str, Any]
 
+# What `belief_metrics` measures, which methods without beliefs do not have.
+BELIEFS = ("noise_rate_estimated", "kept_share", "kept_purity", "kept_recall")
+
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
@@ -25,12 +28,15 @@ class Predictions:
       p: softmax probability of the annotated label, float32 [N].
       losses: the loss that the method minimises, on the annotated label, float32 [N].
       more: other records of the method, [N] each, by name.
+      kept: how much of each training example the method last chose to train on, in [0, 1], float32 [N]; None:
+        it does not choose.
     """
 
     classes: np.ndarray
     p: np.ndarray
     losses: np.ndarray
     more: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    kept: np.ndarray | None = None
 
     @classmethod
     def of(cls, records: Mapping[str, np.ndarray]) -> "Predictions":
@@ -69,6 +75,25 @@ def train_metrics(predictions: Predictions, noise: NoisyLabels) -> Row:
         "mean_p_mislabelled": _mean(predictions.p[wrong]),
         "train_loss": _mean(predictions.losses),
     }
+
+
+def belief_metrics(beliefs: Mapping[str, np.ndarray], noise: NoisyLabels) -> Row:
+    """What `Method.beliefs` are worth, which the method itself cannot know.
+
+    `kept_share` is the part of the training set that is kept, `kept_purity` the part of it whose labels are
+    right, and `kept_recall` the part of the right labels that is kept. `noise_rate_estimated` stands beside
+    `noise_rate_realised`. Nothing of it is measured for a method without such beliefs.
+    """
+    row: Row = {}
+    if "kept" in beliefs:
+        kept, clean = beliefs["kept"].astype(np.float64), ~noise.mislabelled
+        row["kept_share"] = _mean(kept)
+        row["kept_purity"] = float(kept[clean].sum() / kept.sum()) if kept.any() else None
+        row["kept_recall"] = _mean(kept[clean])
+    if "noise_rate" in beliefs:
+        row["noise_rate_estimated"] = float(beliefs["noise_rate"])
+        row["noise_rate_realised"] = noise.realised_rate
+    return row
 
 
 def per_class(

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from grjax.experiment import Experiment
-from grjax.metrics import Row
+from grjax.metrics import BELIEFS, Row
 from grjax.stopwatch import Stopwatch
 
 
@@ -28,7 +28,7 @@ def summary_metrics(splits: Iterable[str]) -> list[str]:
     return [
         *(f"{split}_accuracy_{kind}" for split in splits for kind in kinds),
         "train_accuracy_noisy", "train_accuracy_intact", "memorisation", "mean_p_clean", "mean_p_mislabelled",
-        "noise_rate_nominal", "noise_rate_realised", "num_steps", "examples_per_second",
+        "noise_rate_nominal", "noise_rate_realised", *BELIEFS, "num_steps", "examples_per_second",
         "seconds_to_first_step", "wall_seconds",
     ]  # fmt: skip
 
@@ -52,6 +52,8 @@ def make_summary(rows: list[Row], experiment: Experiment, stopwatch: Stopwatch) 
         "mean_p_mislabelled": last["mean_p_mislabelled"],
         "noise_rate_nominal": experiment.noise.nominal_rate,
         "noise_rate_realised": experiment.noise.realised_rate,
+        # None where the method estimates or chooses nothing.
+        **{key: last.get(key) for key in BELIEFS},
         "noise_sha256": experiment.noise.sha256,
         "num_steps": last["step"],
         "examples_per_second": statistics.median(rates) if rates else None,

@@ -43,7 +43,7 @@ class Together(Protocol):
         """What a step returned, in host memory, with a leading axis of runs."""
         ...
 
-    def each(self, function: Callable[[PyTree], jax.Array]) -> Callable[[PyTree], jax.Array]:
+    def each(self, function: Callable[[PyTree], PyTree]) -> Callable[[PyTree], PyTree]:
         """A function of one run's tree, for the joined tree: its values have a leading axis of runs."""
         ...
 
@@ -81,10 +81,10 @@ class Alone:
         """See `Together`."""
         return jax.tree.map(lambda leaf: np.asarray(leaf)[None], joined)
 
-    def each(self, function: Callable[[PyTree], jax.Array]) -> Callable[[PyTree], jax.Array]:
+    def each(self, function: Callable[[PyTree], PyTree]) -> Callable[[PyTree], PyTree]:
         """See `Together`."""
         compiled = jax.jit(function)
-        return lambda joined: compiled(joined)[None]
+        return lambda joined: jax.tree.map(lambda leaf: leaf[None], compiled(joined))
 
     def batches(self, batches: Sequence[PyTree]) -> PyTree:
         """See `Together`."""
@@ -109,7 +109,7 @@ class _Stacked:
         """See `Together`."""
         return jax.tree.map(np.asarray, joined)
 
-    def each(self, function: Callable[[PyTree], jax.Array]) -> Callable[[PyTree], jax.Array]:
+    def each(self, function: Callable[[PyTree], PyTree]) -> Callable[[PyTree], PyTree]:
         """See `Together`."""
         return jax.jit(jax.vmap(function))
 

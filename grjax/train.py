@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,12 +23,20 @@ from grjax.metrics import Predictions, Row
 from grjax.profile import Profiler
 from grjax.progress import Display
 from grjax.runs import Outcome, Programs, Run, open_folder, restore
+from grjax.steps import TrainState
 from grjax.stopping import StopRequest, watched_signals
 from grjax.summary import make_row, make_summary
 from grjax.together import Alone, Together
 from grjax.workdir import files, layout, predictions
 from grjax.workdir import folder as workdir_lib
 from grjax.workdir.checkpoints import Checkpoints
+
+
+class StepMetrics(NamedTuple):
+    """The metrics of a call of K steps, which has led to step `end`; perhaps not computed yet."""
+
+    end: int
+    values: dict[str, jax.Array]
 
 
 def programs_of(experiment: Experiment) -> Programs:
@@ -177,6 +186,7 @@ def _loop(
     evaluation = Evaluation(programs.p_eval_step, together, inputs, experiments)
     batches: Iterator[PyTree] | None = None
     finite = together.each(all_finite)
+    measured: list[tuple[Row, dict[str, Predictions]]] | None
 
     # The order within the loop is fixed:
     #   evaluate if due -> save if due -> stop if asked -> begin the epoch if due -> batch -> step
@@ -185,11 +195,14 @@ def _loop(
     # the epoch again, from the same state. The host looks at the metrics of a call only after it has
     # dispatched the next: the devices never wait for it.
     pending: StepMetrics | None = None
+    latest: StepMetrics | None = None  # looked at already
     # Virtual devices of a CPU may deadlock over several programs with collectives at a time.
     one_at_a_time = jax.default_backend() == "cpu" and jax.device_count() > 1
     stopwatch = runs[0].stopwatch
 
     def look_at(call: StepMetrics) -> None:
+        nonlocal latest
+        latest = call
         losses = together.outputs(call.values["loss"])
         check_losses(runs, call.end, losses)
         rate = stopwatch.live_rate(call.end) * experiment.batch_size * len(runs)
@@ -210,11 +223,13 @@ def _loop(
                 for run in runs:
                     run.stopwatch.pause(step)
                 check_states(runs, step, finite(state))
+            measured = None
             going = [run for run in runs if run.outcome is None]
             if evaluate_due and not all(run.metrics_file.has(step) for run in going):
-                for run, (measured, predicted) in zip(runs, evaluation.measure(state), strict=False):
+                measured, seen = evaluation.measure(state), _seen(latest, together)
+                for run, (row, predicted), of_method in zip(runs, measured, seen, strict=False):
                     if run.outcome is None and not run.metrics_file.has(step):
-                        _keep_row(run, step, measured, predicted, display=display)
+                        _keep_row(run, step, row | of_method, predicted, display=display)
             if save_due:
                 for run, its_state in zip(runs, together.separate(state), strict=False):
                     if run.outcome is None and step not in run.checkpoints.steps():
@@ -222,7 +237,11 @@ def _loop(
             if done or stop or all(run.outcome is not None for run in runs):
                 break
             if epoch_due:
-                state = _begin_epoch(method, epoch, state, evaluation)
+                # The same predictions, whether they were just measured or not.
+                of_train = (
+                    [of["train"] for _, of in measured] if measured else evaluation.predict(state, "train")
+                )
+                state = together.join(_begun(method, epoch, together.separate(state), of_train))
             if batches is None or (epoch_due and method.groups is not None):
                 batches = _batches(experiments, together, state, step)
 
@@ -276,16 +295,31 @@ def _batches(
     return map(together.batches, zip(*feeds, strict=True))
 
 
-def _begin_epoch(method: Method, epoch: int, state: PyTree, evaluation: Evaluation) -> PyTree:
-    """The state after `Method.begin_epoch`, which sees records of the training split."""
+def _begun(
+    method: Method, epoch: int, states: Sequence[TrainState], of_train: Sequence[Predictions]
+) -> list[TrainState]:
+    """Each state after `Method.begin_epoch`, which sees what was predicted for the training split."""
     assert method.begin_epoch is not None
     after = []
-    for its_state, records in zip(
-        evaluation.together.separate(state), evaluation.predict(state, "train"), strict=True
-    ):
-        learner = jax.tree.map(np.asarray, its_state.learner)
-        after.append(its_state.replace(learner=method.begin_epoch(learner, records.records(), epoch)))
-    return evaluation.together.join(after)
+    for state, predicted in zip(states, of_train, strict=True):
+        learner = jax.tree.map(np.asarray, state.learner)
+        after.append(state.replace(learner=method.begin_epoch(learner, predicted.records(), epoch)))
+    return after
+
+
+def _seen(latest: StepMetrics | None, together: Together) -> list[Row]:
+    """What the method itself reported of the last step, for each run: 'method_{name}'."""
+    if latest is None:
+        return [{}] * together.size
+    values = {
+        f"method_{name}": together.outputs(value)[:, -1].astype(float).tolist()
+        for name, value in latest.values.items()
+        if name not in ("loss", "accuracy")
+    }
+    return [
+        {name: each[run] if math.isfinite(each[run]) else None for name, each in values.items()}
+        for run in range(together.size)
+    ]
 
 
 def _keep_row(
@@ -303,13 +337,6 @@ def _keep_row(
             run.on_row(row)
         except Exception as error:  # of one run: the others go on
             run.outcome = error
-
-
-class StepMetrics(NamedTuple):
-    """The metrics of a call of K steps, which has led to step `end`; perhaps not computed yet."""
-
-    end: int
-    values: dict[str, jax.Array]
 
 
 def _description(run: Run, step: int) -> str:

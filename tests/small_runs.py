@@ -18,8 +18,7 @@ def small(**overrides):
     layer = {
         "noise.rate": 0.4,
         "optimizer.learning_rate": 0.02,
-        "model.features": (8,),
-        "model.hidden": 16,
+        **({"model.features": (8,), "model.hidden": 16} if "model.name" not in overrides else {}),
         "batch_size": 64,
         "train_steps": 12,
         "eval_every_steps": 4,

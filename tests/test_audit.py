@@ -11,7 +11,8 @@ import pytest
 from scipy import stats
 
 from grjax import analysis, config
-from grjax.analysis import audit_page, beta_mixture, cross_validation, suspects
+from grjax import mixture as mixtures
+from grjax.analysis import audit_page, cross_validation, suspects
 from grjax.analysis.audit_run import audit_run
 from grjax.errors import ConfigError, WorkdirError
 from grjax.noise import NoisyLabels
@@ -33,7 +34,7 @@ def noise_of(clean, labels):
 def test_the_mixture_finds_both_components_and_their_border():
     rng = np.random.default_rng(0)
     values = np.concatenate([rng.beta(2, 8, 4000), rng.beta(9, 2, 6000)])
-    mixture = beta_mixture.fit(values)
+    mixture = mixtures.fit_beta(values)
     assert mixture.low_weight == pytest.approx(0.4, abs=0.02)
     np.testing.assert_allclose(mixture.low, (2, 8), rtol=0.15)
     np.testing.assert_allclose(mixture.high, (9, 2), rtol=0.15)
@@ -42,17 +43,17 @@ def test_the_mixture_finds_both_components_and_their_border():
 
 
 def test_the_posterior_never_rises_where_the_tails_cross_again():
-    mixture = beta_mixture.BetaMixture(0.3, (0.05, 0.05), (30.0, 2.0))
+    mixture = mixtures.BetaMixture(0.3, (0.05, 0.05), (30.0, 2.0))
     grid = np.linspace(0, 1, 5001)
     assert mixture._posterior(np.array([0.999])) > mixture._posterior(np.array([0.9]))  # they do
     assert (np.diff(mixture.low_posterior(grid)) <= 0).all()
-    assert beta_mixture.fit(np.full(10, 0.9)) is None
+    assert mixtures.fit_beta(np.full(10, 0.9)) is None
 
 
 def test_heaps_at_both_ends_are_two_components():
     # As of a network that is sure of everything; one beta with its mass at both ends fits them as well.
     values = np.concatenate([np.zeros(60), np.ones(500)])
-    posterior = beta_mixture.fit(values).low_posterior(values)
+    posterior = mixtures.fit_beta(values).low_posterior(values)
     assert (posterior[:60] > 0.9).all()
     assert (posterior[60:] < 0.1).all()
 
@@ -101,7 +102,7 @@ def test_where_the_network_is_sure_of_no_label_the_border_is_one_half():
     labels, late = rng.integers(0, 3, 500), rng.beta(6, 5, 500)
     classes = np.where(late < 0.5, (labels + 1) % 3, labels)
     audit = suspects.find(history([late, late], [classes, classes], labels), ("a", "b", "c"))
-    assert beta_mixture.fit(late.astype(np.float16)).low_posterior(np.array([0.3]))[0] < 0.5
+    assert mixtures.fit_beta(late.astype(np.float16)).low_posterior(np.array([0.3]))[0] < 0.5
     np.testing.assert_array_equal(audit.suspected, late.astype(np.float16) < 0.5)
 
 

@@ -12,7 +12,7 @@ from grjax.data import feed
 from grjax.errors import ConfigError
 from grjax.evaluate import device_data
 from grjax.losses import cross_entropy
-from grjax.methods.co_teaching import num_kept, smallest
+from grjax.methods.small_loss import forgotten, num_kept, smallest
 from grjax.train import train_and_evaluate
 
 
@@ -22,12 +22,13 @@ def pair_config(**overrides):
 
 @pytest.mark.parametrize("exponent", [0.5, 1.0, 2.0])
 def test_how_many_are_kept(exponent):
-    for rate in (0.0, 0.2, 0.45, 0.8):
+    for rate in (0.0, 0.2, 0.45, 0.6, 0.8):
         for epoch in range(0, 20, 3):
             forget = rate * min(epoch / 10, 1) ** exponent
-            wanted = max(int(np.floor(np.round(128 * (1 - forget), 3))), 1)
-            kept = num_kept(128, epoch, rate=rate, ramp_epochs=10.0, exponent=exponent)
-            assert int(kept) == wanted, (rate, epoch)
+            of_rate = forgotten(epoch, rate=rate, ramp_epochs=10.0, exponent=exponent)
+            for number in (128, 200):  # of 200 and 0.6, float32 would make 79
+                wanted = max(int(np.floor(np.round(number * (1 - forget), 3))), 1)
+                assert int(num_kept(number, of_rate)) == wanted, (rate, epoch, number)
 
 
 def test_the_smallest_of_all_devices_with_ties_by_place():
@@ -49,10 +50,10 @@ def test_each_network_is_trained_on_what_the_other_finds_easy():
     step = parts.sampler.steps_per_epoch
     after, metrics = one_step(parts, state, step)
     kept = int(64 * 0.6)
+    positions = parts.sampler[step]
     assert metrics["kept"][0] == pytest.approx(kept / 64)
     reported = metrics["loss"][0]
 
-    positions = parts.sampler[step]
     data = device_data(parts)
     images = data.standardise(data.images[positions])
     labels = np.asarray(data.labels[positions])
@@ -66,20 +67,25 @@ def test_each_network_is_trained_on_what_the_other_finds_easy():
         return apply(images[None])[0]
 
     easy = []
-    for network in state.learner:
+    for network in state.learner.networks:
         losses = np.asarray(cross_entropy(logits_of(network), labels))
         mask = np.zeros(64, bool)
         mask[np.argsort(losses, kind="stable")[:kept]] = True
         easy.append(mask)
     assert (easy[0] != easy[1]).any()
+    np.testing.assert_array_equal(after.learner.kept[positions], np.mean(easy, axis=0))
+    others = np.setdiff1d(np.arange(len(parts.noise.labels)), positions)
+    assert (np.asarray(after.learner.kept)[others] == 1).all()  # never seen: nothing was left out yet
     chosen_losses = [
         np.asarray(cross_entropy(logits_of(network), labels))[chosen].mean()
-        for network, chosen in zip(state.learner, reversed(easy), strict=True)
+        for network, chosen in zip(state.learner.networks, reversed(easy), strict=True)
     ]
     assert reported == pytest.approx(np.mean(chosen_losses), rel=1e-4)
     alone = experiment.create(small())
     loss = alone.parts.loss
-    for network, chosen, found in zip(state.learner, reversed(easy), after.learner, strict=True):
+    for network, chosen, found in zip(
+        state.learner.networks, reversed(easy), after.learner.networks, strict=True
+    ):
         only_chosen = loss._replace(
             apply=lambda logits, labels, rows, step, chosen=chosen: (
                 loss.apply(logits, labels, rows, step)[0] * chosen * 64 / kept,
@@ -93,8 +99,8 @@ def test_each_network_is_trained_on_what_the_other_finds_easy():
 
 def test_with_rate_0_it_is_two_independent_runs(tmp_path):
     train_and_evaluate(pair_config(**{"method.rate": 0.0}), tmp_path / "pair")
-    begin = experiment.create(pair_config(**{"method.rate": 0.0})).init_state().learner
-    for network, found in zip(begin, final_state(tmp_path / "pair").learner, strict=True):
+    begin = experiment.create(pair_config(**{"method.rate": 0.0})).init_state().learner.networks
+    for network, found in zip(begin, final_state(tmp_path / "pair").learner.networks, strict=True):
         alone = experiment.create(small())
         state, data = alone.init_state().replace(learner=network), device_data(alone)
         p_step = devices.parallelize(alone.train_step())
@@ -111,7 +117,7 @@ def test_any_loss_may_be_minimised_inside(tmp_path):
     assert np.isfinite(summary["test_accuracy_last"])
     memory = train_and_evaluate(pair_config(**{"loss.name": "elr"}), tmp_path / "elr")
     assert np.isfinite(memory["test_accuracy_last"])
-    memories = [network.loss_memory for network in final_state(tmp_path / "elr").learner]
+    memories = [network.loss_memory for network in final_state(tmp_path / "elr").learner.networks]
     assert (memories[0] != memories[1]).any()
 
 
@@ -119,7 +125,7 @@ def test_any_loss_may_be_minimised_inside(tmp_path):
     ("overrides", "message"),
     [
         ({"method.rate": 1.0}, r"method.rate: must be in \[0, 1\), got 1.0"),
-        ({"method.rate": "0.4"}, r"method.rate: 'co_teaching' takes a number, got '0.4'"),
+        ({"method.rate": "0.4"}, r"method.rate: 'co_teaching' takes a number or one of 'estimated', got"),
         ({"method.ramp_epochs": 0.0}, r"method.ramp_epochs: must be in \(0, inf\), got 0.0"),
         ({"method.exponent": -1.0}, r"method.exponent: must be in \(0, inf\), got -1.0"),
         ({"data.views": 2}, "co_teaching' takes neither data.mixing nor data.views"),
@@ -129,8 +135,3 @@ def test_any_loss_may_be_minimised_inside(tmp_path):
 def test_impossible_options(overrides, message):
     with pytest.raises(ConfigError, match=message):
         experiment.create(pair_config(**overrides))
-
-
-def test_a_rate_must_be_given():
-    with pytest.raises(ConfigError, match=r"method.rate: 'co_teaching' needs a value for it"):
-        experiment.create(small(**{"method.name": "co_teaching"}))

@@ -89,8 +89,8 @@ def test_scikit_learn_agrees(estimator, check):
 
 def test_another_method_of_training():
     features, y = make_blobs(300, centers=3, n_features=4, random_state=0)
-    options = {"method": {"name": "co_teaching", "rate": 0.2}}
-    model = GRClassifier(epochs=5, config=options, random_state=0).fit(features, y)
+    model = GRClassifier(method="co_teaching", epochs=5, config={"method.rate": 0.2}, random_state=0)
+    model.fit(features, y)
     assert (model.predict(features) == y).mean() > 0.9
     copy = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(copy.predict_proba(features), model.predict_proba(features))

@@ -1,6 +1,7 @@
 """What every registered method holds, and groups of examples that change between epochs."""
 
 import dataclasses
+import itertools
 import json
 
 import jax
@@ -13,7 +14,6 @@ from small_runs import assert_close, assert_identical, final_state, on_one_devic
 from grjax import config, devices, experiment, methods
 from grjax.analysis.audit_run import audit_run
 from grjax.analysis.report import write_report
-from grjax.data import feed
 from grjax.errors import ConfigError, PreemptedError
 from grjax.evaluate import device_data
 from grjax.methods.method import Method, Seen
@@ -24,12 +24,25 @@ from grjax.sweep.programs import Shared
 from grjax.together import Alone
 from grjax.train import StopRequest, train_and_evaluate, train_together
 
+# A network that compiles quickly, for methods that share their step with one that is tested with a CNN.
+SIMPLE = {"model.name": "mlp", "model.hidden": (16,)}
 # The options that each method needs, so that something happens within 12 steps.
 OPTIONS = {
     # Five steps an epoch, and examples are left out from the second on.
     "co_teaching": {"method.rate": 0.4, "method.ramp_epochs": 1.0, "batch_size": 240},
+    # Whose rate is estimated between epochs; nothing is left out before the mixture decides.
+    "jocor": {"batch_size": 240, **SIMPLE},
+    "co_teaching_plus": {
+        "method.rate": 0.4, "method.ramp_epochs": 1.0, "method.agreeing_epochs": 1.0, "batch_size": 240,
+        **SIMPLE,
+    },
+    # The mixture divides the examples from the second epoch on.
+    "divide_mix": {"method.warmup_epochs": 1, "batch_size": 240, **SIMPLE},
+    "elr_plus": {"method.decay_ramp_steps": 10, "batch_size": 240, **SIMPLE},
     "single": {},
-}
+}  # fmt: skip
+# Train steps that are compiled, where batches change their structure.
+PROGRAMS = {"divide_mix": 2}
 
 
 def test_every_method_is_tested():
@@ -62,6 +75,21 @@ def test_clean_labels_do_not_reach_training(name, finished, tmp_path):
     assert rows(tmp_path)[-1] != rows(finished)[-1]
 
 
+def after_some_epochs(parts):
+    """The initial state, as three epochs with made-up predictions leave it."""
+    state, method = parts.init_state(), parts.method()
+    if method.begin_epoch is None:
+        return state
+    rng, wrong = np.random.default_rng(0), parts.noise.mislabelled
+    learner = jax.tree.map(np.asarray, state.learner)
+    for epoch in range(1, 4):
+        p = np.where(wrong, rng.beta(1, 20, len(wrong)), rng.beta(20, 1, len(wrong))).astype(np.float32)
+        other = {f"{network}_cross_entropy": -np.log(p) for network in ("first", "second")}
+        records = {"p": p, "losses": -np.log(p), "classes": parts.noise.labels, **other}
+        learner = method.begin_epoch(learner, records, epoch)
+    return state.replace(learner=learner)
+
+
 def test_four_devices_equal_one(name):
     # In float64, where rounding decides no ReLU and no rank the other way; see tests/test_steps.py.
     def widen(leaf):
@@ -69,18 +97,17 @@ def test_four_devices_equal_one(name):
 
     with jax.enable_x64(True):
         parts = experiment.create(method_config(name))
-        data, initial = jax.tree.map(widen, (device_data(parts), parts.init_state()))
+        begun = after_some_epochs(parts)
+        data, initial = jax.tree.map(widen, (device_data(parts), begun))
         p_step, one_step = devices.parallelize(parts.train_step()), on_one_device(parts.train_step())
         spread, single_state = devices.replicate(initial), initial
-        for step in range(8):
-            positions = parts.sampler[step][None]
+        groups = parts.method().groups
+        batches = parts.train_batches(0, groups(begun.learner) if groups is not None else None)
+        for batch in itertools.islice(batches, 8):
             # One at a time: virtual devices of a CPU may deadlock over several programs with collectives.
-            spread, of_four = jax.block_until_ready(
-                p_step(spread, data, feed.Batch(devices.split_over_devices(positions)))
-            )
-            single_state, of_one = jax.block_until_ready(
-                one_step(single_state, data, feed.Batch(positions[None]))
-            )
+            spread, of_four = jax.block_until_ready(p_step(spread, data, batch))
+            whole = jax.tree.map(lambda leaf: np.concatenate(leaf, axis=-1)[None], batch)
+            single_state, of_one = jax.block_until_ready(one_step(single_state, data, whole))
     assert_close(spread.learner, single_state.learner, 1e-6)
     assert_close(of_four, of_one, 1e-5)
 
@@ -118,7 +145,7 @@ def test_trials_share_a_program_and_end_together_as_alone(name, tmp_path):
         trial = config.resolve(base.to_dict(), config.unflatten(overrides))
         run = shared.run(trial, tmp_path / f"alone{number}")
         train_together([run], shared.programs(trial, Alone()), Display(quiet=True))
-    assert shared.compilations == {"train": 1, "evaluation": 1}
+    assert shared.compilations == {"train": PROGRAMS.get(name, 1), "evaluation": 1}
     for execution in ("vmapped", "spread"):
         sweep = Sweep(ConfigDict(base.to_dict()), SEEDS, execution=execution, chunk=3)
         found = engine.run(sweep, tmp_path / execution)

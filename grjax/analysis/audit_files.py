@@ -30,7 +30,7 @@ def rows(audit: Audit) -> list[dict[str, Any]]:
                 "suggested_label": int(audit.suggested[i]),
                 **{
                     key: _known(round(float(getattr(audit, key)[i]), _DIGITS))
-                    for key in ("score", "p_wrong", "mean_p", "last_p", "aum")
+                    for key in ("score", "p_wrong", "mean_p", "last_p", "aum", "kept")
                 },
                 "forgetting": None if np.isnan(audit.forgetting[i]) else int(audit.forgetting[i]),
             }

@@ -107,6 +107,8 @@ def _card(audit: Audit, images: np.ndarray | ImageFiles, position: int, rank: in
     evidence = [f"score {audit.score[position]:.3f}"]
     if not math.isnan(audit.aum[position]):
         evidence += [f"margin {audit.aum[position]:.2f}", _learned(audit.forgetting[position])]
+    if not math.isnan(audit.kept[position]):
+        evidence.append(f"kept {audit.kept[position]:.0%} of the time")
     return (
         f"<li>{_picture(images, position, f'example {audit.ids[position]}, given {given}')}"
         f'<span class="given">{given}</span> → <span class="suggested">{suggested}</span>{verdict}'

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from grjax.analysis import beta_mixture
+from grjax import mixture as mixtures
 from grjax.errors import ConfigError
 from grjax.noise import NoisyLabels
 from grjax.workdir.predictions import History
@@ -41,6 +41,8 @@ class Audit:
       aum: area under the margin, the mean over training of its logit less the largest other; NaN if the run
         has not collected dynamics, or not met the example: float64 [N].
       forgetting: how often it was right and wrong the next time, -1: never right; NaN likewise: float64 [N].
+      kept: how much of the example the run's method trained on, averaged over the second half of the
+        evaluations; NaN if it does not choose: float64 [N].
       steps: of the run's evaluations, int64 [T].
       curves: p of the given label at each, float16 [T, N].
       class_names: C.
@@ -56,6 +58,7 @@ class Audit:
     last_p: np.ndarray
     aum: np.ndarray
     forgetting: np.ndarray
+    kept: np.ndarray
     steps: np.ndarray
     curves: np.ndarray
     class_names: tuple[str, ...]
@@ -136,7 +139,7 @@ def find(
     # An example whose given label won is rarely suspected, but its second choice is worth a look.
     all_votes = _votes(classes, number)
     np.put_along_axis(all_votes, given[:, None].astype(np.int64), 0, axis=1)
-    mixture = beta_mixture.fit(late_p)
+    mixture = mixtures.fit_beta(late_p)
     if mixture is None or mixture.high[1] > 1:  # b > 1: see the module
         p_wrong = (late_p < 0.5).astype(np.float64)
     else:
@@ -156,6 +159,7 @@ def find(
         forgetting=unknown
         if dynamics is None
         else np.where(dynamics["count"] > 0, dynamics["forgetting"], np.nan),
+        kept=unknown if train.kept is None else train.kept[trained][late].mean(0, dtype=np.float64),
         steps=history.steps,
         curves=train.p,
         class_names=class_names,
@@ -173,6 +177,9 @@ def _votes(classes: np.ndarray, number: int) -> np.ndarray:
 def against_truth(audit: Audit, noise: NoisyLabels) -> dict[str, Any]:
     """How good an audit is where the noise was injected and the right labels are known.
 
+    Of a run whose method chooses its examples, the choice itself is measured beside it: 'kept_auroc' with
+    1 - kept as the score, and purity and recall of those that were kept at least half of the time.
+
     Open-set examples, whose image is of no class, count as wrong; no suggestion can be right for them.
 
     Args:
@@ -187,6 +194,16 @@ def against_truth(audit: Audit, noise: NoisyLabels) -> dict[str, Any]:
     right = (audit.suggested == noise.clean) & ~noise.open_set
     counts = noise.transition_counts
     transition = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    chosen = audit.kept >= 0.5
+    of_method = (
+        {}
+        if np.isnan(audit.kept).any()
+        else {
+            "kept_auroc": float(sk_metrics.roc_auc_score(wrong, 1 - audit.kept)),
+            "kept_purity": float((chosen & ~wrong).sum() / max(chosen.sum(), 1)),
+            "kept_recall": float((chosen & ~wrong).sum() / (~wrong).sum()),
+        }
+    )
     return {
         "noise_rate": float(wrong.mean()),
         "auroc": float(sk_metrics.roc_auc_score(wrong, audit.score)),
@@ -199,4 +216,5 @@ def against_truth(audit: Audit, noise: NoisyLabels) -> dict[str, Any]:
         "corrected_accuracy": float(((audit.corrected == noise.clean) & ~noise.open_set).mean()),
         "given_accuracy": float((~wrong).mean()),
         "transition_mean_absolute_error": float(np.abs(audit.transition_matrix - transition).mean()),
+        **of_method,
     }

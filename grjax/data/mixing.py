@@ -32,7 +32,7 @@ def partners(batch: jax.Array) -> jax.Array:
     return jnp.roll(batch, 1, axis=0)
 
 
-def _draw_share(key: jax.Array, alpha: float) -> jax.Array:
+def draw_share(key: jax.Array, alpha: float) -> jax.Array:
     """From Beta(alpha, alpha), as g / (g + g') of two gamma variates: half the compilation of two draws."""
     log_gamma = jax.random.loggamma(key, alpha, (2,))
     return jax.nn.sigmoid(log_gamma[0] - log_gamma[1])
@@ -64,7 +64,7 @@ def mixup(
     """
     if not jnp.issubdtype(images.dtype, jnp.floating):
         raise ValueError(f"mixup: images must be floating, got {images.dtype}")
-    share = _draw_share(key, alpha).astype(images.dtype)
+    share = draw_share(key, alpha).astype(images.dtype)
     mixed = share * images + (1 - share) * partners(images)
     return mixed, jnp.full(len(images), share, jnp.float32)
 
@@ -89,7 +89,7 @@ def cutmix(
     """
     number, height, width, _ = images.shape
     share_key, row_key, column_key = jax.random.split(key, 3)
-    side = jnp.sqrt(1 - _draw_share(share_key, alpha))
+    side = jnp.sqrt(1 - draw_share(share_key, alpha))
 
     def covered(key: jax.Array, length: int) -> jax.Array:
         centre, half = jax.random.randint(key, (), 0, length), (length * side).astype(jnp.int32) // 2

@@ -8,14 +8,38 @@ from collections.abc import Callable
 from typing import Any
 
 from grjax.methods.co_teaching import co_teaching
+from grjax.methods.co_teaching_plus import co_teaching_plus
+from grjax.methods.divide_mix import divide_mix
+from grjax.methods.elr_plus import elr_plus
+from grjax.methods.jocor import jocor
 from grjax.methods.method import Learner, Method, Parts, Seen
+from grjax.methods.network import with_options
 from grjax.methods.single import single
+from grjax.ranges import ranges_of
 from grjax.registry import check_options, lookup
 
-__all__ = ["Learner", "Method", "Parts", "Seen", "check", "co_teaching", "create", "names", "single"]
+__all__ = [
+    "Learner",
+    "Method",
+    "Parts",
+    "Seen",
+    "check",
+    "co_teaching",
+    "co_teaching_plus",
+    "create",
+    "divide_mix",
+    "elr_plus",
+    "jocor",
+    "names",
+    "single",
+]
 
 _METHODS: dict[str, Callable[..., Method]] = {
     "co_teaching": co_teaching,
+    "co_teaching_plus": co_teaching_plus,
+    "divide_mix": divide_mix,
+    "elr_plus": elr_plus,
+    "jocor": jocor,
     "single": single,
 }
 
@@ -28,11 +52,13 @@ def names() -> list[str]:
 def check(name: str, **options: Any) -> dict[str, Any]:
     """Checks a method's name, and the names, types and ranges of its options; returns these.
 
+    Options are those of the method and those of `grjax.methods.network.with_options`, which all have.
+
     Raises:
       ConfigError: an unknown method, or an option that it does not take or that is out of its range.
     """
     method = lookup("method.name", _METHODS, name)
-    return check_options("method", name, method, options, supplied=("parts",))
+    return check_options("method", name, (method, with_options), options, supplied=("parts",))
 
 
 def create(name: str, parts: Parts, **options: Any) -> Method:
@@ -47,4 +73,8 @@ def create(name: str, parts: Parts, **options: Any) -> Method:
       ConfigError: an unknown method, an option that it does not take or that is out of its range, or a config
         that it cannot work with.
     """
-    return _METHODS[name](parts, **check(name, **options))
+    own, shared = check(name, **options), {}
+    for key in ranges_of(with_options):
+        if key in own:
+            shared[key] = own.pop(key)
+    return _METHODS[name](with_options(parts, **shared), **own)

@@ -21,6 +21,7 @@ from grjax.data.feed import DeviceData
 from grjax.data.mixing import Mixing
 from grjax.devices import PyTree
 from grjax.losses.memory import TrainingLoss
+from grjax.losses.schedules import Schedule
 
 Learner = Any  # a pytree
 
@@ -52,7 +53,11 @@ class Method(NamedTuple):
         the host: mixtures, splits, schedules. The records are those of an evaluation with the learner given:
         'p', 'classes' and what `losses` returns. None: nothing happens between epochs.
       groups: (learner) -> {name: int positions}: which training examples each group has, as labelled and
-        unlabelled ones; a function of the learner that only `begin_epoch` may change. None: one group of all.
+        unlabelled ones; a function of the learner that only `begin_epoch` may change. None, or what it
+        returns: one batch of all.
+      beliefs: (learner) -> {name: array}: what the method holds of the training labels, for metrics and
+        audit alone. 'kept', float32 [N] in [0, 1]: how much of each example it trains on, as it last chose;
+        'noise_rate', float32 []: its estimate. None: it chooses and estimates nothing.
     """
 
     init: Callable[[ArrayLike, ArrayLike], Learner]
@@ -60,7 +65,8 @@ class Method(NamedTuple):
     logits: Callable[[Learner, jax.Array], jax.Array]
     losses: Callable[[Learner, jax.Array, jax.Array, jax.Array], dict[str, jax.Array]]
     begin_epoch: Callable[[Learner, Mapping[str, np.ndarray], int], Learner] | None = None
-    groups: Callable[[Learner], dict[str, np.ndarray]] | None = None
+    groups: Callable[[Learner], dict[str, np.ndarray] | None] | None = None
+    beliefs: Callable[[Learner], dict[str, jax.Array]] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +77,7 @@ class Parts:
       model: with batch norm synchronised over `AXIS`.
       loss: a loss with a memory has a row for each training example.
       optimizer: an optax chain.
+      schedule: step -> factor of the learning rate in `optimizer`; for optimisers of a method's own.
       augment: (images [B, ...], positions [B], key) -> images.
       mix: (images [B, ...], key) -> (images, each mixed with the one before it, share of its own [B]), and
         the loss is that of both labels by their shares; None: no mixing. For a loss without memory.
@@ -81,11 +88,14 @@ class Parts:
       seed: of augmentation, mixing and dropout; may be traced.
       steps_per_epoch: of the run.
       total_steps: of the run.
+      average: decay of the average of a network; 0: none. See `grjax.methods.network.with_options`.
+      sam: rho of sharpness-aware minimisation; 0: none.
     """
 
     model: nn.Module
     loss: TrainingLoss
     optimizer: optax.GradientTransformation
+    schedule: Schedule
     augment: BatchAugmentation
     mix: Mixing | None
     views: int
@@ -95,3 +105,5 @@ class Parts:
     seed: ArrayLike
     steps_per_epoch: int
     total_steps: int
+    average: float = 0.0
+    sam: float = 0.0

@@ -1,7 +1,8 @@
 """A network as a method trains it: how it begins, what it sees of a batch, and how gradients change it."""
 
+import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Annotated, Any, NamedTuple, cast
 
 import flax.struct
 import jax
@@ -12,7 +13,26 @@ from jax.typing import ArrayLike
 from grjax.data.feed import Batch, DeviceData
 from grjax.devices import AXIS, PyTree
 from grjax.losses.memory import Memory
+from grjax.methods import averaging, sharpness
+from grjax.methods.averaging import Average
 from grjax.methods.method import Parts
+from grjax.ranges import In
+
+
+def with_options(
+    parts: Parts,
+    *,
+    average: Annotated[float, In("[0, 1)")] = 0.0,
+    sam: Annotated[float, In("[0, inf)")] = 0.0,
+) -> Parts:
+    """The parts with what every method has as an option.
+
+    Args:
+      parts: of a method.
+      average: decay of the average of each network that is evaluated in its place; 0: the network itself.
+      sam: rho of sharpness-aware minimisation; 0: none.
+    """
+    return dataclasses.replace(parts, average=average, sam=sam)
 
 
 class Network(flax.struct.PyTreeNode):
@@ -22,16 +42,16 @@ class Network(flax.struct.PyTreeNode):
     batch_stats: PyTree
     opt_state: PyTree
     loss_memory: Memory  # [N of the training split, ...]; empty for most losses
+    average: Average | tuple[()] = ()  # empty: none is kept
 
     def updated(self, parts: Parts, gradients: PyTree, batch_stats: PyTree, loss_memory: Memory) -> "Network":
         """The network after a step with these gradients, which are the same on every device."""
         updates, opt_state = parts.optimizer.update(gradients, self.opt_state, self.params)
-        return Network(
-            params=optax.apply_updates(self.params, updates),
-            batch_stats=batch_stats,
-            opt_state=opt_state,
-            loss_memory=loss_memory,
-        )
+        params = optax.apply_updates(self.params, updates)
+        average = self.average
+        if isinstance(average, Average):
+            average = averaging.updated(average, params, batch_stats, parts.average)
+        return Network(params, batch_stats, opt_state, loss_memory, average)
 
 
 def beginning(parts: Parts) -> Callable[[jax.Array, ArrayLike], Network]:
@@ -46,11 +66,13 @@ def beginning(parts: Parts) -> Callable[[jax.Array, ArrayLike], Network]:
 
     @jax.jit
     def begin(variables: PyTree, labels: jax.Array) -> Network:
+        params, batch_stats = variables["params"], variables.get("batch_stats", {})
         return Network(
-            params=variables["params"],
-            batch_stats=variables.get("batch_stats", {}),
-            opt_state=parts.optimizer.init(variables["params"]),
+            params,
+            batch_stats,
+            opt_state=parts.optimizer.init(params),
             loss_memory=parts.loss.init(labels, parts.num_classes),
+            average=averaging.begin(params, batch_stats) if parts.average else (),
         )
 
     return lambda key, labels: begin(parts.pretrain(fresh(key)), labels)
@@ -91,7 +113,27 @@ def forward(
     return cast(jax.Array, logits), updated.get("batch_stats", {})
 
 
+def gradient(
+    parts: Parts, loss: Callable[[PyTree], tuple[jax.Array, Any]], params: PyTree
+) -> tuple[PyTree, Any]:
+    """The gradient that a step goes by, the same on every device, and what else the loss returns at `params`.
+
+    Args:
+      parts: say whether minimisation is aware of sharpness.
+      loss: parameters -> (loss of this device's part of the batch [], anything else).
+      params: of the network.
+    """
+
+    def at(params: PyTree) -> tuple[PyTree, Any]:
+        gradients, aux = jax.grad(loss, has_aux=True)(params)
+        return jax.lax.pmean(gradients, AXIS), aux
+
+    gradients, aux = at(params)
+    return sharpness.aware(params, gradients, lambda params: at(params)[0], rho=parts.sam), aux
+
+
 def evaluated(parts: Parts, network: Network, images: jax.Array) -> jax.Array:
-    """Logits [B, C] in evaluation mode."""
-    variables: dict[str, Any] = {"params": network.params, "batch_stats": network.batch_stats}
+    """Logits [B, C] in evaluation mode, of the average where one is kept."""
+    shown = network.average if isinstance(network.average, Average) else network
+    variables: dict[str, Any] = {"params": shown.params, "batch_stats": shown.batch_stats}
     return cast(jax.Array, parts.model.apply(variables, images, train=False))

@@ -9,7 +9,7 @@ from grjax.data.mixing import partners
 from grjax.devices import AXIS, PyTree
 from grjax.losses.memory import Memory, gather, scatter
 from grjax.methods.method import Method, Parts, Seen
-from grjax.methods.network import Network, beginning, evaluated, forward, inputs
+from grjax.methods.network import Network, beginning, evaluated, forward, gradient, inputs
 
 
 def single(parts: Parts) -> Method:
@@ -40,8 +40,8 @@ def single(parts: Parts) -> Method:
                 losses = share * losses + (1 - share) * of_other
             return losses.mean(), (losses, first, batch_stats, rows)
 
-        gradients, (losses, logits, batch_stats, rows) = jax.grad(mean_loss, has_aux=True)(network.params)
-        gradients = jax.lax.pmean(gradients, AXIS)
+        gradients, aux = gradient(parts, mean_loss, network.params)
+        losses, logits, batch_stats, rows = aux
         memory = scatter(network.loss_memory, batch.positions, rows, AXIS)
         seen = Seen(batch.positions, labels, logits, losses, share)
         return network.updated(parts, gradients, batch_stats, memory), seen

@@ -29,6 +29,10 @@ _HEADINGS = {
     "test_accuracy_best": "test accuracy, best evaluation, chosen on test",
     "train_accuracy_noisy": "train accuracy against the given labels, last epoch",
     "train_accuracy_intact": "train accuracy against the intact labels, last epoch",
+    "noise_rate_realised": "noise rate, realised",
+    "noise_rate_estimated": "noise rate as the method estimates it, last epoch",
+    "kept_purity": "purity: the part of the kept examples whose labels are right, last epoch",
+    "kept_recall": "recall: the part of the right labels that is kept, last epoch",
     "memorisation": "memorisation: the part of the wrong labels that is predicted, last epoch",
 }
 _COLUMNS = (

@@ -4,6 +4,7 @@ A file holds for each split, in the order of its examples (of train: that of the
 
   {split}_p        float16 [N], softmax probability of the annotated label
   {split}_classes  predicted classes, the smallest unsigned integers that hold C - 1: [N]
+  train_kept       float16 [N], how much of each example the method last chose; of a method that chooses
   {split}_labels   annotated labels, likewise; of the splits other than train, whose are in noise.npz
 
 before compression 3 bytes for each example of train and evaluation, 4 of the other splits (to 256 classes).
@@ -32,11 +33,14 @@ class SplitHistory:
       p: softmax probability of the annotated label, float16 [T, N].
       classes: predicted classes, unsigned integers [T, N].
       labels: annotated labels, of train the noisy ones: integers [N].
+      kept: how much of each example the method last chose, in [0, 1], float16 [T, N]; None: it does not
+        choose.
     """
 
     p: np.ndarray
     classes: np.ndarray
     labels: np.ndarray
+    kept: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +72,8 @@ def keep(workdir: Path, step: int, predictions: Mapping[str, Predictions], datas
     for name, found in predictions.items():
         arrays[f"{name}_p"] = found.p.astype(np.float16)
         arrays[f"{name}_classes"] = found.classes.astype(small)
+        if found.kept is not None:
+            arrays[f"{name}_kept"] = found.kept.astype(np.float16)
         if name != "train":
             arrays[f"{name}_labels"] = dataset.splits[name].labels.astype(small)
     _folder(workdir).mkdir(exist_ok=True)
@@ -110,6 +116,9 @@ def read(workdir: str | os.PathLike[str]) -> History:
                 p=np.stack([file[f"{name}_p"] for file in files]),
                 classes=np.stack([file[f"{name}_classes"] for file in files]),
                 labels=noise["noisy_labels"] if name == "train" else files[-1][f"{name}_labels"],
+                kept=np.stack([file[f"{name}_kept"] for file in files])
+                if f"{name}_kept" in files[0]
+                else None,
             )
             for name in names
         }

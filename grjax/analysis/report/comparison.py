@@ -24,6 +24,12 @@ COLUMNS = {
     "noise rate": lambda run: run.noise.realised_rate,
     "epochs": lambda run: round(run.rows[-1]["epoch"]),
 }
+# More of them, where the method of a run chooses examples.
+OF_CHOOSING = {
+    "estimated": lambda run: run.rows[-1].get("noise_rate_estimated"),
+    "purity": lambda run: run.rows[-1].get("kept_purity"),
+    "recall": lambda run: run.rows[-1].get("kept_recall"),
+}
 
 
 def test_accuracy(runs: Sequence[Run]) -> Drawing:
@@ -77,6 +83,26 @@ def mean_p_mislabelled(runs: Sequence[Run]) -> Drawing:
     )
 
 
+def kept_purity(runs: Sequence[Run]) -> Drawing:
+    """Purity of what each run's method keeps of the training set."""
+    return _overlaid(
+        _choosing(runs),
+        "kept_purity",
+        "purity of what is kept",
+        "The part of the kept examples whose labels are right; of runs whose method chooses examples.",
+    )
+
+
+def kept_recall(runs: Sequence[Run]) -> Drawing:
+    """Recall of what each run's method keeps of the training set."""
+    return _overlaid(
+        _choosing(runs),
+        "kept_recall",
+        "recall of what is kept",
+        "The part of the right labels that is kept; of runs whose method chooses examples.",
+    )
+
+
 def weight(runs: Sequence[Run]) -> Drawing:
     """The weight w(p) of each run whose loss has one."""
     figure, (axes,) = panel()
@@ -106,11 +132,12 @@ def weight(runs: Sequence[Run]) -> Drawing:
 def table(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """A row for each run: its name, what its config has that others have not, and its results."""
     differing = differences(runs)
+    columns = COLUMNS | (OF_CHOOSING if any(run.chooses for run in runs) else {})
     return [
         {
             "name": run.name,
             "differs": {key: flatten(run.config).get(key) for key in differing},
-            "results": {title: value(run) for title, value in COLUMNS.items()},
+            "results": {title: value(run) for title, value in columns.items()},
             "finished": run.summary is not None,
         }
         for run in runs
@@ -122,6 +149,11 @@ def differences(runs: Sequence[Run]) -> list[str]:
     configs = [flatten(run.config) for run in runs]
     keys = sorted(set().union(*configs) - set(workdir_lib.NOT_PART_OF_THE_RUN))
     return [key for key in keys if any(config.get(key) != configs[0].get(key) for config in configs)]
+
+
+def _choosing(runs: Sequence[Run]) -> list[Run]:
+    """The runs whose method chooses examples."""
+    return [run for run in runs if run.chooses]
 
 
 def _overlaid(runs: Sequence[Run], key: str, what: str, caption: str) -> Drawing:

@@ -123,6 +123,32 @@ def mean_p(run: Run) -> Drawing:
     )
 
 
+def selection(run: Run) -> Drawing:
+    """Purity, recall and size of what a method keeps of the training set."""
+    figure, axes = over_epochs(run, "fraction")
+    ends, words = [], []
+    for key, name, colour in (
+        ("kept_purity", "purity", CLEAN),
+        ("kept_recall", "recall", TEST),
+        ("kept_share", "kept", SERIES[2]),
+    ):
+        values = run.values(key)
+        axes.plot(run.epochs, values, color=colour)
+        ends.append((values[-1], f"{name} {values[-1]:.3f}", colour))
+        words.append(f"{name} {values[-1]:.3f}")
+    rate = run.noise.realised_rate
+    axes.axhline(1 - rate, color=MISLABELLED, **DOTTED)
+    label_ends(axes, ends, gap=0.09)
+    guessed = run.values("noise_rate_estimated")[-1]
+    said = "" if np.isnan(guessed) else f" The method estimates a noise rate of {guessed:.3f}."
+    return Drawing(
+        figure,
+        "Purity is the part of the kept examples whose labels are right, recall the part of the right labels "
+        f"that is kept. {1 - rate:.3f} of all labels are right (dotted).{said}",
+        f"At the end: {', '.join(words)}.",
+    )
+
+
 def over_epochs(run: Run, what: str) -> tuple[Figure, Axes]:
     """A panel for fractions over the epochs of a run, with room for labels at the right end."""
     figure = Figure(figsize=(WIDTH, 2.6))

@@ -45,6 +45,7 @@ OF_A_RUN = (
     Entry("Agreement with the labels", "p_histograms", "Distribution of p", agreement.histograms),
     Entry("Agreement with the labels", "weight", "Weight of the loss", agreement.weight),
     Entry("Agreement with the labels", "weight_share", "Weight on wrong labels", agreement.weight_share),
+    Entry("Selection", "selection", "What the method keeps", curves.selection),
     Entry("Classes", "injected_transition", "Injected transition matrix", labels.injected_transition),
     Entry("Classes", "estimated_transition", "Estimated transition matrix", labels.estimated_transition),
     Entry("Classes", "confusion", "Given and predicted labels", labels.confusion),
@@ -63,6 +64,8 @@ OF_SEVERAL = (
         comparison.mean_p_mislabelled,
     ),
     Entry("Agreement with the labels", "weight", "Weight of the loss", comparison.weight),
+    Entry("Selection", "kept_purity", "Purity of what is kept", comparison.kept_purity),
+    Entry("Selection", "kept_recall", "Recall of what is kept", comparison.kept_recall),
 )
 
 
@@ -146,7 +149,10 @@ def _read(workdirs: Sequence[Path]) -> tuple[Run | Sequence[Run] | Sweep, Sequen
     if sweeps:
         return trials.read(sweeps[0]), OF_A_SWEEP
     found = runs.read(workdirs)
-    return (found[0], OF_A_RUN) if len(found) == 1 else (found, OF_SEVERAL)
+    entries: Sequence[Entry] = OF_A_RUN if len(found) == 1 else OF_SEVERAL
+    if not any(run.chooses for run in found):
+        entries = tuple(entry for entry in entries if entry.section != "Selection")
+    return found[0] if len(found) == 1 else found, entries
 
 
 def _figure(entry: Entry, subject: Run | Sequence[Run] | Sweep, files: dict[str, bytes]) -> dict[str, Any]:

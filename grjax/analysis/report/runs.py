@@ -70,6 +70,11 @@ class Run:
         """A metric over the evaluations, float64 [T]; NaN where it does not apply."""
         return np.array([np.nan if row.get(key) is None else row[key] for row in self.rows], np.float64)
 
+    @property
+    def chooses(self) -> bool:
+        """Whether its method chooses among the training examples."""
+        return not np.isnan(self.values("kept_share")).all()
+
     def best(self, key: str) -> Row:
         """The first row in which a metric is largest."""
         return self.rows[int(np.nanargmax(self.values(key)))]

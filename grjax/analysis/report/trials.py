@@ -8,6 +8,7 @@ from typing import Any
 
 from grjax.config import flatten
 from grjax.errors import WorkdirError
+from grjax.metrics import BELIEFS
 from grjax.sweep import results
 from grjax.sweep.results import Result
 from grjax.sweep.statistics import SEEDS, spread
@@ -21,6 +22,13 @@ METRICS = {
     "memorisation": "memorisation",
     "train_accuracy_noisy": "train, noisy",
     "train_accuracy_intact": "train, intact",
+}
+# More columns, where a trial's method estimates the noise rate or chooses examples.
+OF_BELIEFS = {
+    "noise_rate_realised": "noise rate",
+    "noise_rate_estimated": "estimated",
+    "kept_purity": "purity",
+    "kept_recall": "recall",
 }
 
 
@@ -126,16 +134,19 @@ def read(folder: Path) -> Sweep:
 
 def table(sweep: Sweep) -> tuple[list[str], list[tuple[str, list[str]]]]:
     """The metrics of each setting as 'mean ± standard deviation', under the names of the columns."""
+    measured = [result["summary"] for setting in sweep.settings for result in setting.complete]
+    believing = any(summary.get(key) is not None for summary in measured for key in BELIEFS)
+    columns = {**METRICS, **(OF_BELIEFS if believing else {})}
     rows = []
     for setting in sweep.settings:
         cells = []
-        for key in METRICS:
+        for key in columns:
             values = [result["summary"].get(key) for result in setting.complete]
             known = [value for value in values if value is not None]
             cells.append(_mean(known))
         count = str(len(setting.complete)) + f", {setting.failed} failed" * bool(setting.failed)
         rows.append((setting.name(sweep.keys) or "all trials", [*cells, count]))
-    return [*METRICS.values(), "runs"], rows
+    return [*columns.values(), "runs"], rows
 
 
 def shared_config(sweep: Sweep) -> dict[str, Any]:
