@@ -98,7 +98,7 @@ def tables(found: Stored) -> dict[str, str]:
 
     return {
         "Last epoch": of("test_accuracy_last"),
-        "Best of nine evaluations, chosen on test": of("test_accuracy_best"),
+        "Best of seven evaluations, chosen on test": of("test_accuracy_best"),
         "Memorisation at the end": of("memorisation"),
         "What is kept at the end": markdown(found, kept),
         "The estimated rate": markdown(found, rate),
