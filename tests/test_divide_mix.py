@@ -113,6 +113,25 @@ def test_a_group_has_a_batch_at_least():
     assert len(groups["first_labelled"]) == number - 1
 
 
+def test_labels_that_look_all_alike_are_kept_if_so_wished():
+    kinds = {}
+    for undecided in ("divide", "keep"):
+        parts = experiment.create(config_of(**{"method.undecided": undecided}))
+        method, number = parts.method(), len(parts.noise.labels)
+        learner = jax.tree.map(np.asarray, parts.init_state().learner)
+        found = records(np.random.default_rng(8), number, np.zeros((2, number), bool))
+        found["second_cross_entropy"] += 3 * (np.arange(number) % 5 == 0)  # two kinds, for the second alone
+        after = method.begin_epoch(learner, found, 1)
+        kinds[undecided] = method.groups(after)
+        of_second = np.flatnonzero(np.arange(number) % 5 == 0)
+        np.testing.assert_array_equal(kinds[undecided]["first_unlabelled"], of_second)
+    assert len(kinds["divide"]["second_labelled"]) < 0.95 * number
+    assert len(kinds["keep"]["second_labelled"]) == number
+    # The most doubtful ones are looked at without labels, too.
+    doubtful = np.argsort(-found["first_cross_entropy"])[: len(kinds["keep"]["second_unlabelled"])]
+    assert np.isin(doubtful, kinds["keep"]["second_unlabelled"]).mean() > 0.9
+
+
 def test_losses_of_several_epochs_are_averaged():
     parts = experiment.create(config_of(**{"method.loss_epochs": 2}))
     method, number = parts.method(), len(parts.noise.labels)
@@ -259,6 +278,7 @@ def test_the_confidence_penalty_is_the_negative_entropy():
         ({"method.threshold": 1.0}, r"method.threshold: must be in \(0, 1\), got 1.0"),
         ({"method.temperature": 0.0}, r"method.temperature: must be in \(0, inf\), got 0.0"),
         ({"method.warmup_epochs": 0.5}, r"method.warmup_epochs: 'divide_mix' takes a whole number"),
+        ({"method.undecided": "drop"}, r"method.undecided: 'divide_mix' takes one of 'divide', 'keep', got"),
         ({"data.views": 2}, "divide_mix' takes neither data.mixing nor data.views"),
     ],
 )

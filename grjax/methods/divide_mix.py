@@ -1,7 +1,7 @@
 """Two networks that divide the examples for each other, and learn from the doubtful ones without labels."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import flax.struct
 import jax
@@ -17,6 +17,7 @@ from grjax.methods import mixup
 from grjax.methods.method import Method, Parts, Seen
 from grjax.methods.mix_match import mean_of_views, refined, semi_supervised, sharpened
 from grjax.methods.network import Network, evaluated, forward, gradient, inputs
+from grjax.methods.noise_rate import wrong_share
 from grjax.methods.small_loss import Pair, begin_pair, pair_logits, pair_losses, refuse_mixing_and_views
 from grjax.ranges import In
 
@@ -48,6 +49,7 @@ def divide_mix(
     lam_u: Annotated[float, In("[0, inf)")] = 25.0,
     ramp_epochs: Annotated[float, In("(0, inf)")] = 16.0,
     prior: Annotated[float, In("[0, inf)")] = 1.0,
+    undecided: Literal["divide", "keep"] = "divide",
 ) -> Method:
     """DivideMix: a mixture over each network's losses divides the examples for the other network.
 
@@ -82,6 +84,9 @@ def divide_mix(
       lam_u: >= 0; published: from 0 to 150, by data set and noise.
       ramp_epochs: > 0.
       prior: >= 0.
+      undecided: what is done with a network's losses where the log-odds of its p do not speak for two kinds
+        of examples, by the test of `rate='estimated'` elsewhere. 'divide', as published: the mixture finds
+        two in anything; 'keep': w is 1, and all examples are labelled.
 
     Returns:
       The method; its learner is a `Dividing`, and its records of an evaluation have the cross-entropy of each
@@ -199,10 +204,14 @@ def divide_mix(
         # Those before the first epoch do not count, whose networks were not trained.
         mean = recent[:, -min(loss_epochs, max(epoch, 1)) :].mean(1)
         own = np.stack([clean_posterior(losses) for losses in mean])
-        clean = own[::-1]  # each network goes by the other's losses
+        place = np.argsort(np.argsort(-own, axis=1, kind="stable"), axis=1)  # 0: the most probable
+        if undecided == "keep":
+            for row, name in zip(own, _NAMES, strict=True):
+                if wrong_share(np.exp(-np.asarray(records[f"{name}_cross_entropy"], np.float64))) == 0:
+                    row[:] = 1
+        clean, place = own[::-1], place[::-1]  # each network goes by the other's losses
         number = clean.shape[1]
         least = number // parts.steps_per_epoch  # at least a batch
-        place = np.argsort(np.argsort(-clean, axis=1, kind="stable"), axis=1)  # 0: the most probable
         return learner.replace(
             divided=np.ones((), bool),
             clean=clean.astype(np.float32),

@@ -27,8 +27,8 @@ def sharpened(probabilities: jax.Array, temperature: ArrayLike) -> jax.Array:
     Example:
       >>> import jax.numpy as jnp
       >>> from grjax.methods.mix_match import sharpened
-      >>> sharpened(jnp.array([[0.75, 0.25]]), 0.5)
-      Array([[0.900, 0.100]], dtype=float32)
+      >>> [round(float(each), 3) for each in sharpened(jnp.array([[0.75, 0.25]]), 0.5)[0]]
+      [0.9, 0.1]
     """
     powers = probabilities ** (1 / temperature)
     return powers / powers.sum(-1, keepdims=True)
