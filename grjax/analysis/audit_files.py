@@ -51,9 +51,9 @@ def write(audit: Audit, folder: Path) -> None:
     write_text(folder / "audit.jsonl", "\n".join(lines) + "\n")
 
 
-def export(audit: Audit, path: Path) -> None:
-    """Writes the corrected labels as a file that noise.name='file' trains on: ids, labels."""
-    write_npz(path, {"ids": audit.ids, "labels": audit.corrected})
+def export(ids: np.ndarray, labels: np.ndarray, path: Path) -> None:
+    """Writes labels as a file that noise.name='file' trains on: ids, labels."""
+    write_npz(path, {"ids": ids, "labels": labels})
 
 
 def _known(value: float) -> float | None:

@@ -16,7 +16,10 @@ from grjax import experiment as experiment_lib
 from grjax.analysis import audit_files, audit_page, suspects
 from grjax.analysis.suspects import Audit
 from grjax.evaluate import config_of
+from grjax.experiment import Experiment
+from grjax.methods.network import Network
 from grjax.paths import as_path
+from grjax.steps import TrainState
 from grjax.workdir import layout, predictions
 from grjax.workdir.checkpoints import Checkpoints
 from grjax.workdir.files import read_npz, write_json
@@ -36,8 +39,9 @@ def audit_run(
     Args:
       workdir: of the run, with predictions.
       overrides: where its data lie now; see `grjax.evaluate.config_of`.
-      export: write cleaned_labels.npz too, the labels with the suggestions for suspected ones; another run
-        trains on them with noise.name='file' and noise.path.
+      export: write cleaned_labels.npz too, the labels with the suggestions for suspected ones; and, of a run
+        whose loss keeps targets in place of the labels, target_labels.npz, the largest class of each. Another
+        run trains on either with noise.name='file' and noise.path.
 
     Returns:
       What audit.json holds.
@@ -59,14 +63,20 @@ def audit_run(
     if jax.process_index() == 0:
         audit_files.write(audit, workdir)
         audit_page.write(audit, dataset.splits["train"].images, workdir, dataset.name)
+        targets = _targets(workdir, config) if export else None
         if export:
-            audit_files.export(audit, workdir / layout.CLEANED_LABELS)
+            audit_files.export(audit.ids, audit.corrected, workdir / layout.CLEANED_LABELS)
+        if targets is not None:
+            audit_files.export(noise.ids, targets, workdir / layout.TARGET_LABELS)
         write_json(workdir / "audit.json", result)
         _print(audit, result)
         print(f"{workdir}: audit.html to look at, audit.csv, audit.jsonl, audit.json")
         if export:
             cleaned = workdir / layout.CLEANED_LABELS
             print(f"train on the cleaned labels: --config.noise.name=file --config.noise.path={cleaned}")
+        if targets is not None:
+            kept = workdir / layout.TARGET_LABELS
+            print(f"train on the kept targets: --config.noise.name=file --config.noise.path={kept}")
     return result
 
 
@@ -77,12 +87,29 @@ def _read_dynamics(workdir: Path, config: ConfigDict, ids: np.ndarray) -> dict[s
         return read_npz(path)
     if not config.dynamics:
         return None
+    _, found = _latest(workdir, config)
+    return None if found is None else dynamics.summary(found.dynamics, ids)
+
+
+def _targets(workdir: Path, config: ConfigDict) -> np.ndarray | None:
+    """The class that the loss of a run has come to train each example on, int32 [N]; None: it keeps none."""
+    experiment, state = _latest(workdir, config)
+    of = experiment.parts.loss.targets
+    if of is None or state is None:
+        return None
+    leaves = jax.tree.leaves(state.learner, is_leaf=lambda leaf: isinstance(leaf, Network))
+    networks = [leaf for leaf in leaves if isinstance(leaf, Network)]
+    return np.mean([of(network.loss_memory) for network in networks], axis=0).argmax(-1).astype(np.int32)
+
+
+def _latest(workdir: Path, config: ConfigDict) -> tuple[Experiment, TrainState | None]:
+    """The experiment of a run, and the state of its latest checkpoint; None where there is none."""
     checkpoints = Checkpoints(workdir / layout.CHECKPOINTS, config.keep_checkpoints)
     experiment = experiment_lib.create(config, training=False)
     steps = checkpoints.steps()
     found = experiment.restore(checkpoints, steps[-1]) if steps else None
     checkpoints.close()
-    return None if found is None else dynamics.summary(found.dynamics, ids)
+    return experiment, found
 
 
 def _print(audit: Audit, result: Mapping[str, Any]) -> None:

@@ -241,6 +241,7 @@ def for_training(name: str, *, axis_name: str | None = None, **hyperparameters: 
             logits, labels, rows, step, **views
         ),
         evaluate=lambda logits, labels, step: at_step(step).evaluate(logits, labels, step),
+        targets=at_step(jax.numpy.zeros((), int)).targets if remembers else None,
     )
 
 

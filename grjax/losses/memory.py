@@ -41,6 +41,8 @@ class TrainingLoss(NamedTuple):
     apply: Callable[..., tuple[jax.Array, Memory]]
     # (logits [..., C], labels [...], step []) -> losses [...], of examples that have no memory
     evaluate: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+    # memory [N, ...] -> targets [N, C] that stand in for the labels by now; None: the labels stay
+    targets: Callable[[Memory], jax.Array] | None = None
 
 
 def without_memory(loss: Callable[..., jax.Array]) -> TrainingLoss:
@@ -167,17 +169,20 @@ def self_adaptive(
     *,
     momentum: Annotated[ArrayLike, In("[0, 1)")] = 0.9,
     begin_steps: Annotated[int, In("[0, inf)")],
+    weighted: bool = True,
     axis_name: str | None = None,
 ) -> TrainingLoss:
     """Self-adaptive training: cross-entropy with targets that drift from the labels to the predictions.
 
     The memory t, float32 `[N, C]`, begins at onehot(y). Before `begin_steps` the loss is cross-entropy; from
     then on t <- momentum t + (1 - momentum) softmax(z), and L = -w sum over k of t_k log p_k with
-    w = max over k of t_k, over its mean in the batch. Evaluates as cross-entropy.
+    w = max over k of t_k, over its mean in the batch. Evaluates as cross-entropy. Self-ensemble label
+    correction (SELC) is the same with w = 1: `weighted=False`.
 
     Args:
       momentum: of the memory, in [0, 1).
       begin_steps: steps of plain cross-entropy.
+      weighted: whether examples count by how certain their targets are.
       axis_name: the pmapped axis over which the batch is spread.
 
     Returns:
@@ -190,9 +195,13 @@ def self_adaptive(
       >>> from grjax import losses
       >>> loss = losses.self_adaptive(begin_steps=1000)
 
-    Reference: Huang et al., NeurIPS 2020 (arXiv:2002.10319).
+    Reference: Huang et al., NeurIPS 2020 (arXiv:2002.10319); SELC: Lu & He, IJCAI 2022 (arXiv:2205.01156).
     """
-    return _drifting(momentum, begin_steps, axis_name, lambda log_p, target: -(target * log_p).sum(-1))
+
+    def of_target(log_p: jax.Array, target: jax.Array) -> jax.Array:
+        return -(target * log_p).sum(-1)
+
+    return _drifting(momentum, begin_steps, axis_name, of_target, weighted=weighted)
 
 
 @in_range
@@ -242,6 +251,8 @@ def _drifting(
     begin_steps: int,
     axis_name: str | None,
     of_target: Callable[[jax.Array, jax.Array], jax.Array],
+    *,
+    weighted: bool = True,
 ) -> TrainingLoss:
     """Cross-entropy, and then a loss (log p [B, C], target [B, C]) -> [B] of targets that drift."""
 
@@ -254,15 +265,22 @@ def _drifting(
         log_p, log_p_label, _ = log_softmax(logits, labels)
         prediction = jax.lax.stop_gradient(jnp.exp(log_p))
         drifted = jnp.asarray(momentum * rows + (1 - momentum) * prediction, rows.dtype)
-        weights = drifted.max(-1)
-        mean = weights.mean()
-        if axis_name is not None:
-            mean = jax.lax.pmean(mean, axis_name)
+        corrected = of_target(log_p, drifted)
+        if weighted:
+            weights = drifted.max(-1)
+            mean = weights.mean()
+            if axis_name is not None:
+                mean = jax.lax.pmean(mean, axis_name)
+            corrected *= weights / mean
         begun = step >= begin_steps
-        corrected = (weights / mean) * of_target(log_p, drifted)
         return jnp.where(begun, corrected, -log_p_label), jnp.where(begun, drifted, rows)
 
-    return TrainingLoss(init, apply, lambda logits, labels, step: cross_entropy(logits, labels))
+    return TrainingLoss(
+        init,
+        apply,
+        evaluate=lambda logits, labels, step: cross_entropy(logits, labels),
+        targets=lambda memory: memory,
+    )
 
 
 @in_range

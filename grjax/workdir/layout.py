@@ -12,7 +12,7 @@ profile/           traces of the steps that `config.profile` names
 summary.json       the end of the run; a run without it is not finished
 .lock              held while a process trains there
     evaluation_N.json  what `--mode=evaluate` found at step N
-    audit.*, cleaned_labels.npz  what `--mode=audit` found, and exports
+    audit.*, cleaned_labels.npz, target_labels.npz  what `--mode=audit` found, and exports
     noise.csv, .png, .svg  `--mode=noise`: the labels as text, and their transition matrix drawn
     report.html, report/   `--mode=report`: the run on a page, and each of its figures
 """
@@ -31,6 +31,7 @@ LOCK = ".lock"
 TENSORBOARD = "tensorboard"
 ARRAYS = "own.npz"  # what `grjax.fit` was given to train on
 CLEANED_LABELS = "cleaned_labels.npz"
+TARGET_LABELS = "target_labels.npz"
 
 
 def evaluation(step: int) -> str:
