@@ -39,7 +39,20 @@ OPTIONS = {
     # The mixture divides the examples from the second epoch on.
     "divide_mix": {"method.warmup_epochs": 1, "batch_size": 240, **SIMPLE},
     "elr_plus": {"method.decay_ramp_steps": 10, "batch_size": 240, **SIMPLE},
+    # Two steps an epoch: two of everything, one of the late layers, one of the head, then selected ones.
+    "pes": {
+        "method.early_epochs": 2, "method.late_epochs": 1, "method.head_epochs": 1, "batch_size": 600,
+        "method.late_learning_rate": 1e-3, **SIMPLE,
+    },
     "single": {},
+    # With rates so high that u and v move within 12 steps.
+    "sop": {
+        "method.learning_rate_u": 500.0, "method.learning_rate_v": 500.0, "method.consistency": 0.9,
+        "method.balance": 0.1, "data.views": 2, "data.augmentation": ("pad_crop",), "batch_size": 240,
+        **SIMPLE,
+    },
+    # And what every method takes.
+    "vol_min_net": {"method.transition_learning_rate": 0.1, "method.average": 0.9, "method.sam": 0.05},
 }  # fmt: skip
 # Train steps that are compiled, where batches change their structure.
 PROGRAMS = {"divide_mix": 2}

@@ -14,7 +14,10 @@ from grjax.methods.elr_plus import elr_plus
 from grjax.methods.jocor import jocor
 from grjax.methods.method import Learner, Method, Parts, Seen
 from grjax.methods.network import with_options
+from grjax.methods.pes import pes
 from grjax.methods.single import single
+from grjax.methods.sop import sop
+from grjax.methods.vol_min_net import vol_min_net
 from grjax.ranges import ranges_of
 from grjax.registry import check_options, lookup
 
@@ -31,7 +34,10 @@ __all__ = [
     "elr_plus",
     "jocor",
     "names",
+    "pes",
     "single",
+    "sop",
+    "vol_min_net",
 ]
 
 _METHODS: dict[str, Callable[..., Method]] = {
@@ -40,7 +46,10 @@ _METHODS: dict[str, Callable[..., Method]] = {
     "divide_mix": divide_mix,
     "elr_plus": elr_plus,
     "jocor": jocor,
+    "pes": pes,
     "single": single,
+    "sop": sop,
+    "vol_min_net": vol_min_net,
 }
 
 
