@@ -121,7 +121,9 @@ def test_a_step_moves_network_and_noise_as_numpy_does(balance):
         np.testing.assert_allclose(found["bias"], bias - rate * of_z.sum(0), atol=3e-6)
         assert_close(after.learner.noise, (after_u, after_v), 1e-5)
         assert metrics["loss"][0] == pytest.approx(wanted_loss, rel=1e-4)
-        assert metrics["thought_wrong"][0] == pytest.approx(np.mean(np.minimum(after_u**2, 1) > 0.5))
+        believed = parts.method().beliefs(after.learner)
+        np.testing.assert_allclose(believed["kept"], 1 - np.minimum(after_u**2, 1), atol=1e-4)
+        assert believed["noise_rate"] == pytest.approx(np.mean(after_u**2 > 0.5), abs=1e-3)
     assert np.abs(after_u - u).max() > 1e-2
     assert np.abs(after_v - v).max() > 1e-2
 

@@ -88,7 +88,8 @@ def test_a_step_moves_network_and_matrix_as_numpy_does():
         np.testing.assert_allclose(found["bias"], bias - rate * of_z.sum(0), atol=2e-6)
         np.testing.assert_allclose(after.learner.weights, weights - of_matrix * of_weights, atol=2e-5)
         assert metrics["loss"][0] == pytest.approx(wanted_loss, rel=1e-5)
-        assert metrics["transition_diagonal"][0] == pytest.approx(np.diagonal(matrix).mean(), rel=1e-5)
+    believed = parts.method().beliefs(state.learner)["noise_rate"]
+    assert believed == pytest.approx(1 - np.diagonal(matrix).mean(), rel=1e-5)
     assert np.abs(of_matrix * of_weights).max() > 1e-3
 
 
@@ -129,5 +130,5 @@ def test_evaluation_goes_by_the_clean_prediction_and_the_run_reports_the_matrix(
     shown = parts.parts.model.apply(variables, images, train=False)
     np.testing.assert_allclose(parts.method().logits(learner, images), shown, atol=1e-5)
     last = (tmp_path / "metrics.jsonl").read_text().splitlines()[-1]
-    assert '"method_transition_diagonal": 0.' in last
+    assert '"noise_rate_estimated": 0.' in last
     assert '"method_log_volume": -' in last

@@ -72,7 +72,7 @@ def pes(
         the head.
 
     Returns:
-      The method; its learner is a `Progressive`. It reports the share of examples that are kept.
+      The method; its learner is a `Progressive`.
 
     Raises:
       ConfigError: a value out of its range, an unknown layer, or a config with mixing.
@@ -143,8 +143,7 @@ def pes(
         memory = scatter(network.loss_memory, batch.positions, rows, AXIS)
         phased = dataclasses.replace(parts, optimizer=optimizer_at(step // parts.steps_per_epoch))
         network = network.updated(phased, gradients, batch_stats, memory)
-        seen = Seen(batch.positions, given.labels, logits, losses, metrics={"kept": learner.kept.mean()})
-        return learner._replace(network=network), seen
+        return learner._replace(network=network), Seen(batch.positions, given.labels, logits, losses)
 
     def logits(learner: Progressive, images: jax.Array) -> jax.Array:
         return evaluated(parts, learner.network, images)
@@ -189,7 +188,10 @@ def pes(
         )
         return learner._replace(network=network)
 
-    return Method(init, step, logits, losses, begin_epoch)
+    def beliefs(learner: Progressive) -> dict[str, jax.Array]:
+        return {"kept": jnp.asarray(learner.kept, jnp.float32)}
+
+    return Method(init, step, logits, losses, begin_epoch, beliefs=beliefs)
 
 
 def layers_in_order(model: nn.Module, image_shape: Sequence[int]) -> list[str]:

@@ -65,8 +65,8 @@ def sop(
       balance: >= 0, published for SOP+: 0.1.
 
     Returns:
-      The method; its learner is an `Overparametrised`. It reports the mean of U over all training examples,
-      and the share of those with U > 1/2, whose label is thought to be wrong.
+      The method; its learner is an `Overparametrised`. It believes that 1 - U of an example is kept, and that
+      the labels with U > 1/2 are wrong.
 
     Raises:
       ConfigError: a value out of its range, or a config with mixing, or whose views do not fit.
@@ -131,9 +131,7 @@ def sop(
             network.updated(parts, gradients, batch_stats, memory),
             scatter(learner.noise, batch.positions, moved, AXIS),
         )
-        to_label = jnp.minimum(jnp.square(after.noise.u), 1)
-        metrics = {"mean_u": to_label.mean(), "thought_wrong": (to_label > 0.5).mean()}
-        return after, Seen(batch.positions, labels, logits, losses, metrics=metrics)
+        return after, Seen(batch.positions, labels, logits, losses)
 
     def logits(learner: Overparametrised, images: jax.Array) -> jax.Array:
         return evaluated(parts, learner.network, images)
@@ -143,7 +141,11 @@ def sop(
     ) -> dict[str, jax.Array]:
         return {"losses": parts.loss.evaluate(logits(learner, images), labels, step)}
 
-    return Method(init, step, logits, losses)
+    def beliefs(learner: Overparametrised) -> dict[str, jax.Array]:
+        explained = jnp.minimum(jnp.square(learner.noise.u), 1)
+        return {"kept": 1 - explained, "noise_rate": (explained > 0.5).mean(dtype=jnp.float32)}
+
+    return Method(init, step, logits, losses, beliefs=beliefs)
 
 
 def corrected(logits: jax.Array, labels: jax.Array, noise: Noise) -> tuple[jax.Array, jax.Array]:

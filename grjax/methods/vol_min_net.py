@@ -48,7 +48,8 @@ def vol_min_net(
       transition_learning_rate: of T, times the schedule of the network's.
 
     Returns:
-      The method; its learner is a `WithTransition`. It reports the mean of T's diagonal and log|det T|.
+      The method; its learner is a `WithTransition`. It reports log|det T|, and believes in the noise rate
+      that T has where all classes are as frequent.
 
     Raises:
       ConfigError: a value out of its range.
@@ -85,8 +86,7 @@ def vol_min_net(
         logits, batch_stats, rows = left
         updates, opt_state = own.update(of_weights, learner.opt_state, learner.weights)
         memory = scatter(network.loss_memory, batch.positions, rows, AXIS)
-        diagonal = jnp.diagonal(transition(learner.weights)).mean()
-        metrics = {"transition_diagonal": diagonal, "log_volume": log_volume}
+        metrics = {"log_volume": log_volume}
         after = WithTransition(
             network.updated(parts, gradients, batch_stats, memory),
             optax.apply_updates(learner.weights, updates),
@@ -103,7 +103,10 @@ def vol_min_net(
         loss = noisy(parts.loss, transition(learner.weights))
         return {"losses": loss.evaluate(logits(learner, images), labels, step)}
 
-    return Method(init, step, logits, losses)
+    def beliefs(learner: WithTransition) -> dict[str, jax.Array]:
+        return {"noise_rate": 1 - jnp.diagonal(transition(learner.weights)).mean()}
+
+    return Method(init, step, logits, losses, beliefs=beliefs)
 
 
 def transition(weights: ArrayLike) -> jax.Array:
