@@ -87,9 +87,13 @@ def test_scikit_learn_agrees(estimator, check):
     check(estimator)
 
 
-def test_another_method_of_training():
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [("co_teaching", {"method.rate": 0.2}), ("vol_min_net", {"method.average": 0.9, "method.sam": 0.05})],
+)
+def test_another_method_of_training(method, options):
     features, y = make_blobs(300, centers=3, n_features=4, random_state=0)
-    model = GRClassifier(method="co_teaching", epochs=5, config={"method.rate": 0.2}, random_state=0)
+    model = GRClassifier(method=method, epochs=5, config=options, random_state=0)
     model.fit(features, y)
     assert (model.predict(features) == y).mean() > 0.9
     copy = pickle.loads(pickle.dumps(model))
