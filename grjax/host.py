@@ -1,8 +1,7 @@
 """Sets the host up for training on a CPU: what XLA and the C library must be told before jax is imported.
 
-Two things make a step on a CPU several times as long as it needs to be. XLA leaves convolutions to a library
-of kernels, YNN, that keeps one core busy; and each step maps the memory of its temporary arrays afresh, at
-the price of a page fault for every 4 kB. An entry point calls `tune` first, as `run.py` does; the library
+XLA leaves convolutions on a CPU to a library of kernels, YNN, that keeps one core busy and makes a step
+several times as long as it needs to be. An entry point calls `tune` first, as `run.py` does; the library
 never does.
 
   from grjax import host
@@ -11,7 +10,9 @@ never does.
 
   import jax
 
-`GRJAX_TUNE_HOST=0` in the environment leaves everything as it is. `docs/speed.md` has what was measured.
+`GRJAX_TUNE_HOST=0` in the environment leaves everything as it is. `GRJAX_TUNE_HOST=malloc` sets malloc up,
+too, so that a step finds the memory of the step before: ResNets gain, small networks lose, and large ones
+take twice the memory. `docs/speed.md` has what was measured.
 """
 
 import ctypes
@@ -38,12 +39,9 @@ _VALUE = "reduce,eltwise"
 _KNOWN_BY = ((0, 10), (0, 13))
 
 # The names and values of glibc's malloc.h. No allocation is mapped by itself, and nothing freed goes back to
-# the system, so a step finds the pages of the step before.
-_MALLOC = {"M_MMAP_MAX": (-4, 0), "M_TRIM_THRESHOLD": (-1, 2**31 - 1)}
-# One heap for all threads, which would otherwise each keep pages of their own. Threads wait for each other
-# there, so machines of more cores than were measured keep their heaps.
-_ONE_ARENA = {"M_ARENA_MAX": (-8, 1)}
-_MOST_CORES_OF_ONE_ARENA = 4
+# the system, so a step finds the pages of the step before, without a page fault for every 4 kB. One heap for
+# all threads, which would otherwise each keep pages of their own; threads wait for each other there.
+_MALLOC = {"M_MMAP_MAX": (-4, 0), "M_TRIM_THRESHOLD": (-1, 2**31 - 1), "M_ARENA_MAX": (-8, 1)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Tuning:
 
     xla_flag: str | None  # in XLA_FLAGS; None: not there
     malloc: dict[str, int]  # parameters of glibc's malloc that were set
-    left: dict[str, str]  # what was left as it is, and why: 'xla_flag', 'malloc', 'one_arena'
+    left: dict[str, str]  # what was left as it is, and why: 'xla_flag', 'malloc'
 
 
 # A process has one environment and one malloc, so what was done to them is known once, too.
@@ -60,14 +58,14 @@ _done: list[Tuning] = []
 
 
 def tune(environ: MutableMapping[str, str] = os.environ) -> Tuning:
-    """Sets up XLA and malloc of this process for training on a CPU, where that is known to help.
+    """Sets up XLA of this process for training on a CPU, where that is known to help; malloc, if asked.
 
     Call it before jax is imported, in a program of your own; a library leaves it to the program. On Linux
-    with glibc, where jax will compute on the CPU, it adds a flag to `XLA_FLAGS` and sets what malloc does.
-    Nothing is set on other systems, for an accelerator, or where `XLA_FLAGS` has the flag with another value;
-    malloc stays as it is where `GLIBC_TUNABLES` or a `MALLOC_` variable sets it; `GRJAX_TUNE_HOST=0` leaves
-    both. Processes that this one starts inherit `XLA_FLAGS`, and set malloc by a call of their own. Freed
-    memory stays with the process, for its next allocation.
+    with glibc, where jax will compute on the CPU, it adds a flag to `XLA_FLAGS`. Nothing is set on other
+    systems, for an accelerator, or where `XLA_FLAGS` has the flag with another value. With
+    `GRJAX_TUNE_HOST=malloc` freed memory stays with the process, for its next allocation, unless
+    `GLIBC_TUNABLES` or a `MALLOC_` variable says what malloc does; `GRJAX_TUNE_HOST=0` leaves all. Processes
+    that this one starts inherit the environment, and set malloc by a call of their own.
 
     Args:
       environ: the environment that is read, and whose `XLA_FLAGS` is set.
@@ -76,7 +74,7 @@ def tune(environ: MutableMapping[str, str] = os.environ) -> Tuning:
       What was set, and why not the rest. Further calls do nothing and return the same.
 
     Raises:
-      ConfigError: `GRJAX_TUNE_HOST` is neither 0 nor 1.
+      ConfigError: `GRJAX_TUNE_HOST` is none of 0, 1 and malloc.
 
     Example:
       >>> tuning = tune()
@@ -88,7 +86,7 @@ def tune(environ: MutableMapping[str, str] = os.environ) -> Tuning:
     left: dict[str, str] = {}
     flag, malloc = None, {}
     if reason := _against_both(environ):
-        left = {"xla_flag": reason, "malloc": reason}
+        left = {"xla_flag": reason}
     else:
         if reason := _against_flag(environ):
             left["xla_flag"] = reason
@@ -96,10 +94,11 @@ def tune(environ: MutableMapping[str, str] = os.environ) -> Tuning:
             flag = f"{_FLAG}={_VALUE}"
             if flag not in _words(environ):  # a process that was started by one that is tuned has it
                 environ["XLA_FLAGS"] = f"{environ.get('XLA_FLAGS', '')} {flag}".strip()
-        if reason := _against_malloc(environ):
-            left["malloc"] = reason
-        else:
-            malloc = _set_malloc(left)
+        if environ.get(VARIABLE) == "malloc":
+            if reason := _against_malloc(environ):
+                left["malloc"] = reason
+            else:
+                malloc = _set_malloc(left)
     _done.append(Tuning(flag, malloc, left))
     return _done[0]
 
@@ -112,22 +111,22 @@ def tuned() -> Tuning | None:
 def _against_both(environ: MutableMapping[str, str]) -> str | None:
     """Why nothing is set; None: something may be."""
     wish = environ.get(VARIABLE, "1")
-    if wish not in ("0", "1"):
-        raise ConfigError(f"{VARIABLE}: must be 0 or 1, got {wish!r}")
+    if wish not in ("0", "1", "malloc"):
+        raise ConfigError(f"{VARIABLE}: must be 0, 1 or malloc, got {wish!r}")
     if wish == "0":
         return f"{VARIABLE}=0"
     if _c_library() is None:
         return "the C library is not glibc"
     if accelerator := _accelerator(environ):
         return f"{accelerator}; JAX_PLATFORMS=cpu says that the CPU computes"
-    for word in _words(environ):
-        if word.partition("=")[0] == _FLAG and word != f"{_FLAG}={_VALUE}":
-            return f"XLA_FLAGS has {word}"
     return None
 
 
 def _against_flag(environ: MutableMapping[str, str]) -> str | None:
     """Why XLA's flag is not set; None: it is."""
+    for word in _words(environ):
+        if word.partition("=")[0] == _FLAG and word != f"{_FLAG}={_VALUE}":
+            return f"XLA_FLAGS has {word}"
     if "jax" in sys.modules and f"{_FLAG}={_VALUE}" not in _words(environ):
         return "jax was imported before"
     if platform.machine() not in ("x86_64", "AMD64"):
@@ -154,13 +153,8 @@ def _against_malloc(environ: MutableMapping[str, str]) -> str | None:
 
 def _set_malloc(left: dict[str, str]) -> dict[str, int]:
     """Sets malloc's parameters; says in `left` which it did not, and returns those it did."""
-    library, wanted, found = _c_library(), dict(_MALLOC), {}
-    cores = len(os.sched_getaffinity(0))
-    if cores <= _MOST_CORES_OF_ONE_ARENA:
-        wanted |= _ONE_ARENA
-    else:
-        left["one_arena"] = f"{cores} cores, measured on at most {_MOST_CORES_OF_ONE_ARENA}"
-    for name, (parameter, value) in wanted.items():
+    library, found = _c_library(), {}
+    for name, (parameter, value) in _MALLOC.items():
         if library is not None and library.mallopt(parameter, value) == 1:
             found[name] = value
         else:

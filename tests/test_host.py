@@ -49,13 +49,18 @@ def fresh(monkeypatch):
     monkeypatch.setattr(host, "_accelerator", lambda environ: None)
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     monkeypatch.setattr("importlib.metadata.version", lambda name: "0.10.2")
-    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1}, raising=False)
     monkeypatch.delitem(sys.modules, "jax")
     return calls
 
 
+@pytest.mark.parametrize("wish", [{}, {"GRJAX_TUNE_HOST": "1"}])
+def test_malloc_stays_unless_asked(fresh, wish):
+    assert host.tune({**wish}) == host.Tuning(FLAG, {}, {})
+    assert fresh == []
+
+
 def test_flag_and_malloc_are_set_once(fresh):
-    environ = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    environ = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "GRJAX_TUNE_HOST": "malloc"}
     tuning = host.tune(environ)
     assert environ["XLA_FLAGS"] == f"--xla_force_host_platform_device_count=2 {FLAG}"
     # M_MMAP_MAX, M_TRIM_THRESHOLD and M_ARENA_MAX of malloc.h.
@@ -69,9 +74,9 @@ def test_flag_and_malloc_are_set_once(fresh):
 
 
 def test_a_process_that_a_tuned_one_started_sets_its_malloc(fresh):
-    environ = {"XLA_FLAGS": FLAG}
+    environ = {"XLA_FLAGS": FLAG, "GRJAX_TUNE_HOST": "malloc"}
     assert host.tune(environ).xla_flag == FLAG
-    assert environ == {"XLA_FLAGS": FLAG}
+    assert environ == {"XLA_FLAGS": FLAG, "GRJAX_TUNE_HOST": "malloc"}
     assert len(fresh) == 3
 
 
@@ -87,7 +92,7 @@ def test_a_process_that_a_tuned_one_started_sets_its_malloc(fresh):
 )
 def test_what_the_user_says_stands(fresh, environ, reason):
     before = dict(environ)
-    assert host.tune(environ) == host.Tuning(None, {}, {"xla_flag": reason, "malloc": reason})
+    assert host.tune(environ) == host.Tuning(None, {}, {"xla_flag": reason})
     assert environ == before
     assert fresh == []
 
@@ -95,13 +100,13 @@ def test_what_the_user_says_stands(fresh, environ, reason):
 @pytest.mark.parametrize("environ", [{"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}, {"MALLOC_ARENA_MAX": "2"}])
 def test_malloc_that_the_environment_sets_stays(fresh, environ):
     name = next(iter(environ))
-    tuning = host.tune(environ)
+    tuning = host.tune(environ | {"GRJAX_TUNE_HOST": "malloc"})
     assert (tuning.xla_flag, tuning.malloc, tuning.left) == (FLAG, {}, {"malloc": f"{name} is set"})
     assert fresh == []
 
 
 def test_another_value_for_the_switch_is_an_error(fresh):
-    with pytest.raises(ConfigError, match="GRJAX_TUNE_HOST: must be 0 or 1, got 'no'"):
+    with pytest.raises(ConfigError, match="GRJAX_TUNE_HOST: must be 0, 1 or malloc, got 'no'"):
         host.tune({"GRJAX_TUNE_HOST": "no"})
 
 
@@ -110,7 +115,7 @@ def test_nothing_is_set_under_another_c_library(fresh, monkeypatch):
     environ = {}
     tuning = host.tune(environ)
     assert (tuning.xla_flag, tuning.malloc, environ) == (None, {}, {})
-    assert tuning.left["malloc"] == "the C library is not glibc"
+    assert tuning.left["xla_flag"] == "the C library is not glibc"
 
 
 def musl(name):
@@ -153,9 +158,9 @@ def test_nothing_is_set_for_an_accelerator(fresh, monkeypatch):
 @pytest.mark.parametrize("version", ["0.9.2", "0.13.0", "1.0"])
 def test_a_jaxlib_that_was_not_tried_gets_no_flag(fresh, monkeypatch, version):
     monkeypatch.setattr("importlib.metadata.version", lambda name: version)
-    environ = {}
+    environ = {"GRJAX_TUNE_HOST": "malloc"}
     tuning = host.tune(environ)
-    assert (tuning.xla_flag, environ) == (None, {})
+    assert (tuning.xla_flag, environ) == (None, {"GRJAX_TUNE_HOST": "malloc"})
     assert tuning.left == {"xla_flag": f"not tried with jaxlib {version}"}
     assert tuning.malloc
 
@@ -180,14 +185,6 @@ def test_other_processors_and_files_of_flags_get_no_flag(fresh, monkeypatch):
     monkeypatch.setattr(host, "_done", [])
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
     assert host.tune({}).left == {"xla_flag": "not measured on aarch64"}
-
-
-def test_many_cores_keep_their_heaps(fresh, monkeypatch):
-    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(16)), raising=False)
-    tuning = host.tune({})
-    assert "M_ARENA_MAX" not in tuning.malloc
-    assert fresh == [(-4, 0), (-1, 2**31 - 1)]
-    assert tuning.left == {"one_arena": "16 cores, measured on at most 4"}
 
 
 COMPUTE = """
@@ -229,7 +226,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 def test_memory_that_was_freed_is_taken_again():
     # Huge pages may be faults of 2 MB: fewer, but each array has its own.
     assert int(process(FAULTS, "untouched")) >= 15
-    assert int(process(FAULTS, "tuned")) < 5
+    assert int(process(FAULTS, "tuned", GRJAX_TUNE_HOST="malloc")) < 5
 
 
 # The first import of jax, wherever it is, ends the process; it says whether the host was set up then.
@@ -293,7 +290,7 @@ print(bool(tuning.malloc), hashlib.sha256(params).hexdigest(), float(metrics["lo
 @needs_glibc
 def test_malloc_changes_no_bit_and_the_flag_rounding_alone(data_dir):
     with_flag = {"XLA_FLAGS": FLAG} if json.loads(process(COMPUTE))[0] else {}
-    tuned, *ours = process(TRAIN, data_dir, **with_flag).split()
+    tuned, *ours = process(TRAIN, data_dir, **with_flag, GRJAX_TUNE_HOST="malloc").split()
     untouched, *theirs = process(TRAIN, data_dir, **with_flag, GRJAX_TUNE_HOST="0").split()
     assert (tuned, untouched) == ("True", "False")
     assert ours == theirs
