@@ -21,6 +21,7 @@ from grjax.configs.digits_methods import COLUMNS, ROWS
 
 from benchmarks.digits import RESULTS
 from benchmarks.environment import environment
+from grjax.config import flatten
 from grjax.errors import exit_in_one_line
 from grjax.sweep import results
 
@@ -37,7 +38,9 @@ def stored(folder: Path) -> dict[str, Any]:
     for line in results.read(folder):
         overrides = line["overrides"]
         [row] = [name for name, pairs in ROWS.items() if pairs.items() <= overrides.items()]
-        [column] = [name for name, pairs in COLUMNS.items() if pairs.items() <= overrides.items()]
+        [column] = [
+            name for name, pairs in COLUMNS.items() if flatten(pairs).items() <= flatten(overrides).items()
+        ]
         summary = line["summary"] and {key: line["summary"][key] for key in KEPT}
         runs.append(
             {

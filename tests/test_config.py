@@ -228,6 +228,17 @@ def test_a_config_dict_is_a_layer():
     assert resolve(resolve(layer)).to_dict() == resolve(layer).to_dict()
 
 
+def test_a_key_has_precedence_over_its_section_in_either_order_and_nothing_given_changes():
+    noise = {"name": "symmetric", "rate": 0.2}
+    expected = {"noise": {"name": "symmetric", "rate": 0.2, "seed": 3}}
+    assert unflatten({"noise": noise, "noise.seed": 3}) == expected
+    assert unflatten({"noise.seed": 3, "noise": noise}) == expected
+    assert unflatten({"noise.seed": 3, "noise": ConfigDict(noise)}) == expected
+    assert noise == {"name": "symmetric", "rate": 0.2}
+    with pytest.raises(ConfigError, match=r"noise\.seed: 'noise' is given as 'none', which has no keys"):
+        unflatten({"noise": "none", "noise.seed": 3})
+
+
 def test_flatten_and_unflatten_are_inverse():
     nested = {"a": 1, "b": {"c": (1, 2), "d": {"e": None}}}
     flat = {"a": 1, "b.c": (1, 2), "b.d.e": None}

@@ -150,15 +150,31 @@ def resolve(*layers: Mapping[str, Any] | ConfigDict) -> ConfigDict:
 
 
 def unflatten(dotted: Mapping[str, Any]) -> dict[str, Any]:
-    """{'loss.lam': 1} -> {'loss': {'lam': 1}}."""
+    """{'loss.lam': 1} -> {'loss': {'lam': 1}}.
+
+    A section may stand beside keys within it, {'noise': {...}, 'noise.seed': 1}: these have precedence, in
+    whichever order they stand. What is given stays as it is.
+
+    Raises:
+      ConfigError: a key within what is no section.
+    """
     nested: dict[str, Any] = {}
-    for path, value in dotted.items():
+    for path in sorted(dotted, key=lambda path: path.count(".")):
         *parents, last = path.split(".")
         section = nested
         for parent in parents:
             section = section.setdefault(parent, {})
-        section[last] = value
+            if not isinstance(section, dict):
+                raise ConfigError(f"{path}: {parent!r} is given as {section!r}, which has no keys")
+        section[last] = _copied(dotted[path])
     return nested
+
+
+def _copied(value: Any) -> Any:
+    """A section with sections of its own; anything else as it is."""
+    if not isinstance(value, Mapping | ConfigDict):
+        return value
+    return {key: _copied(inner) for key, inner in value.items()}
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
