@@ -3,9 +3,10 @@
   python run.py --mode=sweep --config=configs/digits_methods.py --workdir=runs/digits_methods
   python -m benchmarks.digits_methods runs/digits_methods      the page docs/results/digits_methods.md
 
-The recipe is that of configs/digits.py with a perceptron of 256 hidden units and 60 epochs, in which
-cross-entropy fits wrong labels. Options of a method are its defaults, which are published; what does not fit
-into 60 epochs of 11 steps is scaled, and stands below. Nothing was chosen on these runs. 100 runs a seed.
+The recipe is that of configs/digits.py with a perceptron of 256 hidden units, 60 epochs and a learning rate
+of 0.1, the first of .03, .1, .3 at which cross-entropy fits more than half of the wrong labels (0.73 of them;
+symmetric .4, seed 100, which the table does not use). Options of a method are its defaults, which are
+published; what does not fit into 60 epochs of 11 steps is scaled, and stands below. 100 runs a seed.
 """
 
 from typing import Any
@@ -62,6 +63,7 @@ def build(*, num_seeds: int = 3, quick: bool = False) -> Sweep:
     base = get_config()
     base.update({"tensorboard": False, "keep_predictions": False, "keep_checkpoints": 1})
     base.update({"model": {"name": "mlp", "hidden": (256,)}, "train_epochs": 60.0, "eval_every_epochs": 10.0})
+    base.optimizer.learning_rate = 0.1
     columns = {"symmetric .4": COLUMNS["symmetric .4"]} if quick else COLUMNS
     cells = [
         {**row, **column, **({"method.rate": column["noise"]["rate"]} if name in TOLD else {})}
