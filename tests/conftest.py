@@ -1,6 +1,7 @@
 """Strict settings for all tests: four virtual CPU devices, no silent rank promotion, folders of their own."""
 
 import os
+import signal
 import tempfile
 
 # Before jax is imported anywhere; the processes that tests start inherit all of this.
@@ -13,6 +14,10 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # workers share the folders of the 
     # Many tests and processes compile the same programs.
     os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(_FOLDER.name, "compiled")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+
+# A shell lets what it starts in the background ignore Ctrl-C, which tests send here and to processes.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from grjax import host
 

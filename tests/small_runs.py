@@ -14,8 +14,8 @@ TIMES = ("examples_per_second", "seconds_to_first_step", "wall_seconds", "second
 
 
 def small(**overrides):
-    """The config of 12 steps of 64 digits, evaluated and saved after every 4."""
-    layer = {
+    """The config of 12 steps of 64 digits, evaluated and saved after every 4; a section replaces its keys."""
+    own = {
         "noise.rate": 0.4,
         "optimizer.learning_rate": 0.02,
         **({"model.features": (8,), "model.hidden": 16} if "model.name" not in overrides else {}),
@@ -24,9 +24,9 @@ def small(**overrides):
         "eval_every_steps": 4,
         "checkpoint_every_steps": 4,
         "tensorboard": False,
-        **overrides,
     }
-    return config.resolve(config.unflatten(layer))
+    left = {key: value for key, value in own.items() if key.partition(".")[0] not in overrides}
+    return config.resolve(config.unflatten(left | overrides))
 
 
 def final_state(workdir):

@@ -287,6 +287,7 @@ print(bool(tuning.malloc), hashlib.sha256(params).hexdigest(), float(metrics["lo
 """
 
 
+@pytest.mark.slow
 @needs_glibc
 def test_malloc_changes_no_bit_and_the_flag_rounding_alone(data_dir):
     with_flag = {"XLA_FLAGS": FLAG} if json.loads(process(COMPUTE))[0] else {}

@@ -21,7 +21,7 @@ DEVICES = 4
 
 def make(**overrides):
     """The digits experiment, by default with augmentation, in batches of 64."""
-    layer = {
+    own = {
         "data.augmentation": ("pad_crop", "flip"),
         "model.features": (8,),
         "model.hidden": 16,
@@ -31,9 +31,10 @@ def make(**overrides):
         "loss.beta": 8.0,
         "optimizer.learning_rate": 0.01,
         "batch_size": 64,
-        **overrides,
     }
-    return experiment.create(config.resolve(config.unflatten(layer)))
+    # A whole section replaces the keys within it.
+    left = {key: value for key, value in own.items() if key.partition(".")[0] not in overrides}
+    return experiment.create(config.resolve(config.unflatten(left | overrides)))
 
 
 def predicted(parts, state, data):
