@@ -1,7 +1,7 @@
 """Methods on digits: how they end with and without the noise rate, under five kinds of labels.
 
   python run.py --mode=sweep --config=configs/digits_methods.py --workdir=runs/digits_methods
-  python -m benchmarks.digits_methods runs/digits_methods      the page docs/results/digits_methods.md
+  python -m benchmarks.digits_methods runs/digits_methods      its tables
 
 The recipe is that of configs/digits.py with a perceptron of 256 hidden units, 60 epochs and a learning rate
 of 0.1, the first of .03, .1, .3 at which cross-entropy fits more than half of the wrong labels (0.73 of them;
