@@ -2,8 +2,8 @@
 
   python -m benchmarks.digits_methods runs/digits_methods
 
-Prints accuracy, memorisation, what is kept and the estimated rate, also of a sweep that is not at its end, and
-stores every run in docs/results/digits_methods.json.
+Prints accuracy, memorisation, what is kept and the estimated rate, also of a sweep that is not at its end,
+and stores every run in docs/results/digits_methods.json.
 """
 
 import argparse
