@@ -4,9 +4,8 @@
   python -m benchmarks.methods --networks cnn --rounds 2 --no-store
 
 All methods are in one process and take turns, for some steps a round; a figure is the median over the rounds
-of the ratio within a round. Beside it stands what the method must cost: its forward and backward passes of a
-batch, a backward pass counted as two forward passes. DivideMix is timed after its warm-up. Both cores are
-shared with nothing else.
+of the ratio within a round. Beside it the table has what the method must cost: its forward and backward
+passes over a batch, a backward pass counted as two forward passes. DivideMix is timed after its warm-up.
 """
 
 import argparse
@@ -44,7 +43,7 @@ METHODS: dict[str, tuple[dict[str, Any], int, int]] = {
     "Co-teaching+": ({"name": "co_teaching_plus", "rate": 0.4}, 2, 2),
     "JoCoR": ({"name": "jocor", "rate": 0.4}, 2, 2),
     "ELR+": ({"name": "elr_plus"}, 4, 2),
-    # Of each network: its own predictions of 4 B images, the other's of 2 B, and a step on 4 B mixed ones.
+    # Each network predicts 4 B images, has 2 B predicted by the other, and makes a step on 4 B mixed ones.
     "DivideMix": ({"name": "divide_mix", "warmup_epochs": 0}, 20, 8),
 }
 # name: model and shape of an image
@@ -86,7 +85,7 @@ class Timed:
         self.seconds(2)
 
     def seconds(self, steps: int) -> float:
-        """Of so many steps, each."""
+        """The time of one step, the mean of so many."""
         start = time.perf_counter()
         for _ in range(steps):
             self._state, metrics = self._step(self._state, self._inputs, next(self._batches))

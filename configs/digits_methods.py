@@ -1,7 +1,10 @@
 """Methods on digits: how they end with and without the noise rate, under five kinds of labels.
 
   python run.py --mode=sweep --config=configs/digits_methods.py --workdir=runs/digits_methods
-  python -m benchmarks.digits_methods runs/digits_methods      its tables
+  python run.py --mode=sweep --config=configs/digits_methods.py:quick=true --workdir=runs/quick  in short
+
+The tables are those that every sweep writes: the last and the best evaluation, memorisation, the estimated
+rate, and purity and recall of what is kept.
 
 The recipe is that of configs/digits.py with a perceptron of 256 hidden units, 60 epochs and a learning rate
 of 0.1, the first of .03, .1, .3 at which cross-entropy fits more than half of the wrong labels (0.73 of them;
@@ -79,7 +82,7 @@ def build(*, num_seeds: int = 3, quick: bool = False) -> Sweep:
             title="Digits, an epoch" if quick else "Digits, a perceptron of 256 units, 60 epochs",
             rows=ROWS,
             columns=columns,
-            also=("test_accuracy_best", "noise_rate_estimated", "kept_purity", "kept_recall"),
+            also=("test_accuracy_best", "memorisation", "noise_rate_estimated", "kept_purity", "kept_recall"),
             baseline="CE",
             percent=True,
         ),

@@ -29,9 +29,9 @@ from grjax.errors import ConfigError
 
 VARIABLE = "GRJAX_TUNE_HOST"
 
-# YNN keeps sums and elementwise chains; convolutions and products go to Eigen, which uses all cores. Two of
-# its elementwise operations are not XLA's: `grjax.data.eight_bits` refuses the one, and after the other, a
-# maximum that drops NaN, the loop still finds parameters that are not finite.
+# YNN keeps sums and elementwise chains; convolutions and products go to Eigen, which uses all cores. Some of
+# its elementwise operations are not XLA's: `grjax.data.eight_bits` refuses conversions that it rounds, and
+# after a maximum that drops NaN the loop still finds parameters that are not finite. See docs/speed.md.
 _FLAG = "--xla_cpu_experimental_ynn_fusion_type"
 _VALUE = "reduce,eltwise"
 # XLA ends the process over a flag that it does not know, and this one is experimental. Every jaxlib from the
@@ -74,7 +74,7 @@ def tune(environ: MutableMapping[str, str] = os.environ) -> Tuning:
       What was set, and why not the rest. Further calls do nothing and return the same.
 
     Raises:
-      ConfigError: `GRJAX_TUNE_HOST` is none of 0, 1 and malloc.
+      ConfigError: `GRJAX_TUNE_HOST` is something other than 0, 1 or malloc.
 
     Example:
       >>> tuning = tune()

@@ -25,8 +25,13 @@ def small(**overrides):
         "checkpoint_every_steps": 4,
         "tensorboard": False,
     }
+    return config.resolve(laid_over(own, overrides))
+
+
+def laid_over(own, overrides):
+    """Dotted keys, and over them others, of which a whole section replaces the keys within it: nested."""
     left = {key: value for key, value in own.items() if key.partition(".")[0] not in overrides}
-    return config.resolve(config.unflatten(left | overrides))
+    return config.unflatten(left | overrides)
 
 
 def final_state(workdir):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_runs import assert_close, on_one_device
+from small_runs import assert_close, laid_over, on_one_device
 
 from grjax import config, devices, experiment, losses
 from grjax.data import augment, feed
@@ -32,9 +32,7 @@ def make(**overrides):
         "optimizer.learning_rate": 0.01,
         "batch_size": 64,
     }
-    # A whole section replaces the keys within it.
-    left = {key: value for key, value in own.items() if key.partition(".")[0] not in overrides}
-    return experiment.create(config.resolve(config.unflatten(left | overrides)))
+    return experiment.create(config.resolve(laid_over(own, overrides)))
 
 
 def predicted(parts, state, data):

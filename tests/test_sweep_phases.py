@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from grjax.analysis import mode_against_noise
 from grjax.configs import (
     digits_lambda_beta,
+    digits_methods,
     gr_table1,
     gr_table5,
     gr_table6,
@@ -226,6 +227,7 @@ PAPER = [
     (gr_table1, "", 91, 84), (gr_table5, "", 0, 45), (gr_table6, "", 0, 8), (gr_table7, "", 0, 30),
     (gr_table8, "", 0, 16), (gr_table9, "", 0, 24),
     (gr_table9, "grid=true", 0, 72), (digits_lambda_beta, "", 192, 16), (phuber_mnist_table, "", 0, 20),
+    (digits_methods, "", 0, 100),
 ]  # fmt: skip
 
 
@@ -239,7 +241,7 @@ def test_the_papers_tables_are_whole(config, argument, comparing, a_seed, quick)
     tables = sweep.table if isinstance(sweep.table, tuple) else (sweep.table,)
     for table in tables:
         check(table, sweep.trials, keys)
-        assert bool(table.published) == (not quick and config is not digits_lambda_beta)
+        assert bool(table.published) == (not quick and config not in (digits_lambda_beta, digits_methods))
     if quick:
         assert {one.data.name for one in configs} == {"digits"}
         assert max(one.get("train_steps", 11) for one in configs) < 12

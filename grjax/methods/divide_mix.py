@@ -144,7 +144,7 @@ def divide_mix(
     def divided(
         learner: Dividing, step: jax.Array, data: DeviceData, batch: Mapping[str, Batch]
     ) -> tuple[Dividing, Seen]:
-        # Of the method's own draws; those of `inputs` are 0, 1 and 2.
+        # For the method's own draws; `inputs` uses 0, 1 and 2.
         step_key = jax.random.fold_in(jax.random.fold_in(jax.random.key(parts.seed), step), 3)
         since = step / parts.steps_per_epoch - warmup_epochs
         weight = lam_u * jnp.clip(since / ramp_epochs, 0, 1)

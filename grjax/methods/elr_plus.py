@@ -82,7 +82,7 @@ def elr_plus(
         learner: WithTargets, step: jax.Array, data: DeviceData, batch: Batch
     ) -> tuple[WithTargets, Seen]:
         images, labels, _, dropout = inputs(parts, step, data, batch)
-        # Of the method's own draws; those of `inputs` are 0, 1 and 2.
+        # For the method's own draws; `inputs` uses 0, 1 and 2.
         step_key = jax.random.fold_in(jax.random.fold_in(jax.random.key(parts.seed), step), 3)
         weight = lam * rising(step, lam_ramp_steps)
 

@@ -119,7 +119,7 @@ def small_loss(parts: Parts, choose: Choose, *, rate: Rate, ramp_epochs: float, 
             if chosen is not None:  # at other parameters, of the same examples
                 terms = [term._replace(chosen=same) for term, same in zip(terms, chosen, strict=True)]
             parts_of_batch = [_weights(term.chosen) for term in terms]
-            # Of each example, so that the mean over all is the sum of the terms.
+            # One for each example; the mean over all examples is the sum of the terms.
             values = [
                 len(labels) * weights * term.losses
                 for weights, term in zip(parts_of_batch, terms, strict=True)
