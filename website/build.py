@@ -1,8 +1,7 @@
 """Builds the documentation site: `python -m website.build`, then open build/site/html/index.html.
 
-Three steps: `staging` copies the hand-written pages, `reference` writes the generated ones, Zensical turns all
-into HTML. A link that leads to nothing, an anchor that does not exist and a public name without a docstring end
-the build.
+Three steps: `staging` copies the hand-written pages, `reference` writes the generated ones, Zensical makes HTML
+of all. A link that leads to nothing, an anchor that does not exist and a public name without a docstring end it.
 """
 
 import argparse
@@ -49,8 +48,8 @@ def navigation(nav: list[Any], pages: Path) -> list[Any]:
     """The navigation with titles, and with the pages that `*.md` stands for.
 
     Args:
-      nav: as in mkdocs.yml. `folder/*.md` stands for the pages of a folder that no other entry names; a named page
-        that is not there is left out.
+      nav: as in mkdocs.yml. `folder/*.md` stands for the pages of a folder that no other entry names; a page
+        that does not exist is left out.
       pages: the folder of all pages.
     """
     named = set(_named(nav))

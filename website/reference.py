@@ -106,8 +106,8 @@ def _loss_page(name: str, row: dict[str, str], target: Path) -> str:
         drawn_with = "".join(f", {key} = {value:g}" for key, value in numbers.items())
         text += (
             f"\n## Weight\n\n![w(p) of {name}](../../figures/weights/{name}.svg)\n\n"
-            "The L1 norm of the logit gradient over the probability p of the label; the other nine classes are "
-            f"equally likely{drawn_with}.\n"
+            "The L1 norm of the logit gradient over the probability p of the label; the other nine classes "
+            f"are equally likely{drawn_with}.\n"
         )
     return f"{text}\n## Signature\n\n{_directive('grjax.losses', name, level=3)}"
 
@@ -152,8 +152,8 @@ def _config_keys_page() -> str:
     rows = "\n".join(f"| `{key}` | `{value!r}` |" for key, value in flat.items())
     return f"""# The keys of a config
 
-A config file sets what differs from these defaults, and `--config.KEY=VALUE` sets one key. The sections with a `name`
-take the options of what they name.
+A config file sets what differs from these defaults, and `--config.KEY=VALUE` sets one key. The sections with a
+`name` take the options of what they name.
 
 | key | default |
 |---|---|

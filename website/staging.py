@@ -1,7 +1,7 @@
 """Copies the pages for the site; links that leave docs/ lead to a page that shows the file.
 
-A link in a page is relative to the checkout, so that it works where the repository is browsed. On the site the
-README is the first page, and a linked source file is a page with its text.
+A link in a page is relative to the checkout, so that it works where the repository is browsed. On the site
+the README is the first page, and a linked source file is a page with its text.
 """
 
 import ast
