@@ -7,7 +7,7 @@
 
 Needs cleanlab (the extra 'dev'), which is used as its users do: probabilities from five-fold cross-validation
 of the same network in the same settings, but with cross-entropy and a third and a tenth of the learning
-rate, then `find_label_issues` and `get_label_quality_scores`. Stores docs/results/audit_*.json.
+rate, then `find_label_issues` and `get_label_quality_scores`. Stores docs/results/data/audit_*.json.
 """
 
 import argparse
@@ -29,8 +29,9 @@ from absl import logging
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-from benchmarks.digits import RESULTS, run, spread
+from benchmarks.digits import run, spread
 from benchmarks.environment import environment
+from benchmarks.folders import RESULTS
 from grjax import analysis, data, devices, experiment, noise
 from grjax import config as config_lib
 from grjax.analysis.audit_run import audit_run

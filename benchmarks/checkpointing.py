@@ -1,6 +1,6 @@
 """What saving a checkpoint costs the train loop: the wait for it, and slower steps while it is written.
 
-  python -m benchmarks.checkpointing                           stores docs/results/checkpointing_cpu.json
+  python -m benchmarks.checkpointing                           stores docs/results/data/checkpointing_cpu.json
   python -m benchmarks.checkpointing --networks digits --seconds 0.5 --no-store
 
 Rounds alternate between some seconds of steps with a checkpoint before them and as many steps without. The
@@ -24,13 +24,13 @@ import jax
 
 import grjax.config
 from benchmarks.environment import environment
+from benchmarks.folders import RESULTS
 from benchmarks.train import NETWORKS, made_up
 from grjax import experiment
 from grjax.devices import parallelize, replicate, spread
 from grjax.evaluate import device_data
 from grjax.workdir.checkpoints import Checkpoints
 
-RESULTS = Path(__file__).parent.parent / "docs" / "results"
 BATCH = 128
 IMAGES = {"digits": 1442}  # of the training split; the others' are CIFAR's
 

@@ -5,7 +5,7 @@
 Prepares the data set, then trains ResNet-20 (batch 128, pad-crop and flip, symmetric noise 0.4, Gradient
 Rescaling) for some hundred steps by the resident and by the streaming feed, and compares parameters and
 losses bit for bit; then for a few steps under each noise model. Prints tables and stores
-docs/results/cifar100_{device}.json. Nothing is evaluated: the steps are too few to say anything of
+docs/results/data/cifar100_{device}.json. Nothing is evaluated: the steps are too few to say anything of
 accuracy. On two CPU cores: about 8 minutes.
 """
 
@@ -24,11 +24,10 @@ import numpy as np
 
 import grjax.config
 from benchmarks.environment import environment
+from benchmarks.folders import RESULTS
 from grjax import experiment, noise
 from grjax.devices import parallelize, replicate, spread
 from grjax.evaluate import device_data
-
-RESULTS = Path(__file__).parent.parent / "docs" / "results"
 
 # Models that CIFAR-100 has no labels or no scores for, and such as have no draw of their own.
 _NOT_HERE = (

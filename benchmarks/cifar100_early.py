@@ -6,7 +6,7 @@
 1e-4, pad-crop and flip: the GR paper's protocol for CIFAR-100 (arXiv:1905.11233) but for the network (there
 ResNet-44) and the batch size (256), and cut off long before the learning rate first decays, at step 15,000
 of 30,000. One seed; lam 0.5 and beta 8 are those of the paper's Table 6. A run that is stopped goes on where
-it was when it is started again. Draws docs/results/cifar100_early.svg and stores cifar100_early.json there.
+it was when it is started again. Draws docs/figures/cifar100_early.svg and stores cifar100_early.json there.
 """
 
 import argparse
@@ -22,11 +22,10 @@ from absl import logging
 
 import grjax.config
 from benchmarks.environment import environment
+from benchmarks.folders import FIGURES, RESULTS
 from grjax.analysis import curves
 from grjax.train import train_and_evaluate
 from grjax.workdir.metrics_file import read_rows
-
-RESULTS = Path(__file__).parent.parent / "docs" / "results"
 
 LOSSES: dict[str, dict[str, Any]] = {
     "cross-entropy": {"name": "cross_entropy"},
@@ -79,7 +78,7 @@ def main() -> None:
     if not flags.no_store:
         title = "CIFAR-100, 40% symmetric label noise, ResNet-20, the first steps"
         pictured = {name: [run] for name, run in runs.items()}
-        curves.draw(pictured, RESULTS / "cifar100_early.svg", title, panels=PANELS, top=0.3)
+        curves.draw(pictured, FIGURES / "cifar100_early.svg", title, panels=PANELS, top=0.3)
         stored = {
             "environment": environment(),
             "recipe": RECIPE,

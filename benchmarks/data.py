@@ -1,6 +1,6 @@
 """Examples a second of each feed, beside tf.data and a PyTorch DataLoader that do the same work.
 
-  python -m benchmarks.data                   made-up images as CIFAR; stores docs/results/data_cpu.json
+  python -m benchmarks.data                   made-up images as CIFAR; stores docs/results/data/data_cpu.json
   python -m benchmarks.data --jpegs 20000     also streams a generated tree of so many JPEGs
   python -m benchmarks.data --no-store --seconds 1
 
@@ -34,13 +34,13 @@ import jax
 import numpy as np
 
 from benchmarks.environment import environment
+from benchmarks.folders import RESULTS
 from grjax import data
 from grjax.data import Dataset, Split, augment, feed
 from grjax.data.feed import Batch, DeviceData
 from grjax.data.sampler import Sampler
 from grjax.devices import parallelize, replicate, spread
 
-RESULTS = Path(__file__).parent.parent / "docs" / "results"
 BATCH, PADDING = 256, 4
 NUM_IMAGES = 50_000
 # Many more batches than are taken.

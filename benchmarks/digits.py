@@ -2,7 +2,7 @@
 
   python -m benchmarks.digits tune     lam, beta and learning rate on a validation split (see `tune`)
   python -m benchmarks.digits table    GR against cross-entropy on the test set, 5 seeds (see `table`)
-  python -m benchmarks.digits figure   learning curves of both, 5 seeds: docs/results/digits.svg
+  python -m benchmarks.digits figure   learning curves of both, 5 seeds: docs/figures/digits.svg
 
 The first two print a table and store every run under docs/results/. On two CPU cores: about 15, 3 and 2
 minutes.
@@ -27,10 +27,9 @@ from grjax.configs.digits import get_config
 
 import grjax.config
 from benchmarks.environment import environment
+from benchmarks.folders import FIGURES, RESULTS
 from grjax.analysis import curves
 from grjax.train import train_and_evaluate
-
-RESULTS = Path(__file__).parent.parent / "docs" / "results"
 
 
 def run(overrides: dict[str, Any], seed: int, workdir: Path | None = None) -> dict[str, Any]:
@@ -114,7 +113,7 @@ def figure(num_seeds: int = 5) -> None:
             runs[name].append(Path(folder) / f"{name} {seed}")
             run(overrides, seed, runs[name][-1])
         title = f"digits, 40% symmetric label noise, {num_seeds} seeds"
-        curves.draw(runs, RESULTS / "digits.svg", title)
+        curves.draw(runs, FIGURES / "digits.svg", title)
 
 
 def spread(values: list[float]) -> str:

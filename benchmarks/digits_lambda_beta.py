@@ -2,7 +2,7 @@
 
   python -m benchmarks.digits_lambda_beta --workdir=runs/digits_lambda_beta
 
-runs the sweep, or takes the finished one that is there; writes docs/results/digits_lambda_beta.json with
+runs the sweep, or takes the finished one that is there; writes docs/results/data/digits_lambda_beta.json with
 every run, draws the best mode against the noise rate, and the learning curves of the grid at one noise
 rate; prints the table that docs/results/digits_lambda_beta.md has.
 """
@@ -20,8 +20,8 @@ import matplotlib
 from absl import logging
 from grjax.configs.digits_lambda_beta import get_sweep
 
-from benchmarks.digits import RESULTS
 from benchmarks.environment import environment
+from benchmarks.folders import FIGURES, RESULTS
 from grjax.analysis import mode_against_noise
 from grjax.analysis.report import multiples, page, style, svg, trials
 from grjax.sweep import phases, results
@@ -55,14 +55,14 @@ def store(workdir: Path) -> None:
 def draw(workdir: Path, rate: float = 0.6) -> None:
     """The figures of the report: of the sweep, and the curves of every candidate at one noise rate."""
     for name, title in (("accuracy_by_mode", "accuracy"), ("best_mode", "mode")):
-        page.draw(name, [workdir], RESULTS / f"digits_lambda_beta_{title}.svg")
+        page.draw(name, [workdir], FIGURES / f"digits_lambda_beta_{title}.svg")
     candidates = trials.read(workdir / "selection")
     at_rate = [each for each in candidates.settings if each.overrides["noise.rate"] == rate]
     keys = ["loss.lam", "loss.beta"]
     shown = dataclasses.replace(candidates, settings=at_rate, keys=keys)
     with matplotlib.rc_context(style.RC):
         drawn = svg.render(multiples.learning_curves(shown, CURVES).figure, "svg")
-    (RESULTS / "digits_lambda_beta_curves.svg").write_bytes(drawn)
+    (FIGURES / "digits_lambda_beta_curves.svg").write_bytes(drawn)
 
 
 def main() -> None:

@@ -6,8 +6,8 @@
 The recipe is that of configs/digits.py, learning rate included: chosen for Gradient Rescaling, not for
 each loss. Hyper-parameters are those published for CIFAR-10, else the defaults of each loss; what has neither
 or others is in `OPTIONS`: Gradient Rescaling and IMAE with lam and beta of configs/digits.py, and both
-corrections with the true noise rate. Runs are stored one by one in docs/results/digits_losses.json, and those
-that are stored are not repeated; the table is printed last.
+corrections with the true noise rate. Runs are stored one by one in docs/results/data/digits_losses.json, and
+stored ones are not repeated; the table is printed last.
 """
 
 import argparse
@@ -20,8 +20,9 @@ host.tune()  # before jax is imported
 
 from absl import logging
 
-from benchmarks.digits import RESULTS, run, spread
+from benchmarks.digits import run, spread
 from benchmarks.environment import environment
+from benchmarks.folders import RESULTS
 from grjax import losses
 
 SEEDS = (0, 1, 2)

@@ -5,7 +5,7 @@
 `--dir` is whatever `data.dir` may be: a folder with the four files, TFDS's data folder, or nothing where they
 are prepared or can be downloaded. A small CNN, 4 epochs; lam and beta are those of configs/digits.py, chosen
 there and not tuned here; both losses have the same settings. Prints the table and stores
-docs/results/fashion_mnist.json. On two CPU cores: about 10 minutes.
+docs/results/data/fashion_mnist.json. On two CPU cores: about 10 minutes.
 """
 
 import argparse
@@ -20,8 +20,9 @@ host.tune()  # before jax is imported
 from absl import logging
 
 import grjax.config
-from benchmarks.digits import RESULTS, run, spread
+from benchmarks.digits import run, spread
 from benchmarks.environment import environment
+from benchmarks.folders import RESULTS
 
 LOSSES: dict[str, dict[str, Any]] = {
     "cross_entropy": {"loss.name": "cross_entropy"},

@@ -3,7 +3,7 @@
   python -m benchmarks.imdb runs/gr_table5
 
 Prints the tables of docs/results/imdb.md, also of a sweep that is not at its end, and stores every run in
-docs/results/imdb.json.
+docs/results/data/imdb.json.
 """
 
 import argparse
@@ -18,8 +18,8 @@ host.tune()  # before jax is imported
 
 from grjax.configs.gr_table5 import build
 
-from benchmarks.digits import RESULTS
 from benchmarks.environment import environment
+from benchmarks.folders import RESULTS
 from grjax.data.imdb import ImdbSkipGram
 from grjax.errors import exit_in_one_line
 from grjax.sweep import Table, results

@@ -1,6 +1,6 @@
 """Time of every loss, forward and backward, as a ratio to optax's cross-entropy in the same run.
 
-  python -m benchmarks.losses      all losses, all shapes; stores docs/results/losses_speed_cpu.json
+  python -m benchmarks.losses      all losses, all shapes; stores docs/results/data/losses_speed_cpu.json
   python -m benchmarks.losses --shapes 256x10 --losses gce nce --rounds 50 --no-store
 
 Each figure is a median over rounds of (time of the loss) / (time of cross-entropy just before it), so that
@@ -13,7 +13,6 @@ import json
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from grjax import host
@@ -25,9 +24,9 @@ import jax.numpy as jnp
 import optax
 
 from benchmarks.environment import environment
+from benchmarks.folders import RESULTS
 from grjax import losses
 
-RESULTS = Path(__file__).parent.parent / "docs" / "results"
 SHAPES = ((256, 10), (256, 100), (4096, 1000), (2048, 50257))
 
 # Hyper-parameters that have no default; on the speed their values have no influence.

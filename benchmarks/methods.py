@@ -1,6 +1,6 @@
 """What a step of each method costs: its time as a ratio to that of cross-entropy with one network.
 
-  python -m benchmarks.methods      stores docs/results/methods_speed_{cpu,gpu}.json
+  python -m benchmarks.methods      stores docs/results/data/methods_speed_{cpu,gpu}.json
   python -m benchmarks.methods --networks cnn --rounds 2 --no-store
 
 All methods are in one process and take turns, for some steps a round; a figure is the median over the rounds
@@ -26,7 +26,8 @@ import jax
 
 import grjax.config
 from benchmarks.environment import environment
-from benchmarks.train import RESULTS, made_up
+from benchmarks.folders import RESULTS
+from benchmarks.train import made_up
 from grjax import experiment
 from grjax.evaluate import Evaluation
 from grjax.train import programs_of

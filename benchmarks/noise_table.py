@@ -3,7 +3,7 @@
   python -m benchmarks.noise_table --labels=FILE
 
 FILE holds CIFAR-100's 50,000 fine training labels: a .npy file, or a .npz file as the CIFAR-100N labels,
-whose `clean_label` is taken. Prints the tables of docs/noise.md in a few seconds.
+whose `clean_label` is taken. Prints the tables of docs/reference/noise.md in a few seconds.
 """
 
 import argparse

@@ -5,7 +5,7 @@
 
 The runs are those of configs/gr_cifar100.py: ResNet-44, 30,000 steps of 256, in --workdir/{loss}_{seed}.
 Stopped at any time, the same command goes on where it was; finished runs are not repeated, so --seeds can
-grow. Prints the table and stores docs/results/reproduce_{device}.json.
+grow. Prints the table and stores docs/results/data/reproduce_{device}.json.
 
 Published are 53.2, 58.6 and 61.0, each the best of 30 evaluations on the test set (see the card); beside
 them stands the last evaluation of the authors' run, where they released it. The paper says weight decay
@@ -34,8 +34,8 @@ from absl import logging
 from grjax.configs.gr_cifar100 import build
 
 import grjax.config
-from benchmarks.digits import RESULTS
 from benchmarks.environment import environment
+from benchmarks.folders import RESULTS
 from grjax.errors import exit_in_one_line
 from grjax.train import train_and_evaluate
 

@@ -1,6 +1,6 @@
 """Seconds from `python run.py` to the first step, with an empty and with a filled compilation cache.
 
-  python -m benchmarks.startup     digits and ResNet-44; stores docs/results/startup_cpu.json
+  python -m benchmarks.startup     digits and ResNet-44; stores docs/results/data/startup_cpu.json
   python -m benchmarks.startup --rounds 1 --no-store
 
 Rounds alternate; in each, a run of one step with a cache of its own that is empty, then another with that
@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.environment import environment
+from benchmarks.folders import RESULTS
 from benchmarks.train import made_up
 
 ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "docs" / "results"
 GOALS = {"digits": (6, 3), "resnet44": (20, 10)}  # seconds on two cores, with an empty and a filled cache
 
 

@@ -4,7 +4,7 @@
   python -m benchmarks.sweep digits            configs/digits_sweep.py against separate runs (see `digits`)
   python -m benchmarks.sweep chunks --models resnet20 cnn8 --batch_size 128        on a GPU
 
-Both print their result and store it in docs/results/sweep_speed.json.
+Both print their result and store it in docs/results/data/sweep_speed.json.
 """
 
 import argparse
@@ -30,11 +30,12 @@ from grjax.configs.digits_sweep import get_sweep
 
 import grjax.config
 from benchmarks.environment import environment
+from benchmarks.folders import RESULTS
 from grjax.sweep.programs import Shared
 from grjax.together import Alone, Spread, Together, Vmapped
 
 ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "docs" / "results" / "sweep_speed.json"
+STORED = RESULTS / "sweep_speed.json"
 
 
 def chunks(models: list[str], sizes: list[int], batch_size: int, rounds: int, steps: int) -> None:
@@ -178,9 +179,9 @@ def _run(*arguments: str) -> tuple[dict[str, float], str]:
 
 
 def _store(part: str, result: dict[str, Any]) -> None:
-    stored = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    stored = json.loads(STORED.read_text()) if STORED.exists() else {}
     stored[part] = {"environment": environment(), **result}
-    RESULTS.write_text(json.dumps(stored, indent=1) + "\n")
+    STORED.write_text(json.dumps(stored, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Images a second of whole training steps, beside a plain PyTorch loop that does the same.
 
-  python -m benchmarks.train                    stores docs/results/train_speed_{cpu,gpu}.json
+  python -m benchmarks.train                    stores docs/results/data/train_speed_{cpu,gpu}.json
   python -m benchmarks.train --networks digits --rounds 2 --seconds 0.5 --no-store
 
 A step is the feed, augmentation, forward and backward pass, optimiser and metrics: here as in
@@ -23,10 +23,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.folders import RESULTS
 from benchmarks.rounds import Contender, Facts
 from grjax import host
 
-RESULTS = Path(__file__).parent.parent / "docs" / "results"
 REFERENCE = "PyTorch eager"
 CROPS = ("pad_crop", "flip")
 # name: model, shape of an image, augmentation

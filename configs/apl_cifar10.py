@@ -7,7 +7,7 @@
 The protocol is that of the authors' code (github.com/HanxunH/Active-Passive-Losses, configs/cifar10; read),
 on which ALFs, ANL and JAL build. All 50,000 labels are noisy; the last epoch is the result, mean of 3
 seeds. Asymmetric noise flips one class after the other in place, so that some cats made dogs are made cats
-again: 18.4% of the labels are wrong at the nominal 40% (docs/noise.md).
+again: 18.4% of the labels are wrong at the nominal 40% (docs/reference/noise.md).
 
 Published test accuracy, % (the paper's own table is not at hand; what others quote of it):
 

@@ -14,7 +14,7 @@ Published test accuracy, % (the paper's own table is not at hand; JAL, ICCV 2025
   asymmetric .3 / .4    nce_rce 55.86 / 41.50, jal_ce 64.90 / 56.17
 
 Asymmetric noise flips within blocks of five label numbers, which are no superclasses: its figures compare
-with nobody else's (docs/noise.md).
+with nobody else's (docs/reference/noise.md).
 
 Not run here. Not exactly the authors':
   - The paper and what builds on it name ResNet-34, the configs that were read ResNet-50:

@@ -5,7 +5,7 @@
   python run.py --config=configs/cifar100n.py:quick=true --workdir=runs/quick   digits, in seconds
 
 `noise` is human (40.2% wrong), or a noise model with `rate`; `labels` is the published file
-(docs/noise.md).
+(docs/reference/noise.md).
 
 The protocol is that of the authors' code (github.com/UCSC-REAL/cifar-10-100n, main.py; read). The paper
 reports the best epoch on the test set. A re-run by others (ReScience C 2026, ResNet-34, 3 seeds; computed

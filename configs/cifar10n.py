@@ -5,7 +5,7 @@
   python run.py --config=configs/cifar10n.py:quick=true --workdir=runs/quick   digits, in seconds
 
 `noise` is aggregate, random1, random2, random3, worst (9.0, 17.2, 18.1, 17.6, 40.2% wrong), or a noise
-model with `rate`; `labels` is the published file of human labels (docs/noise.md).
+model with `rate`; `labels` is the published file of human labels (docs/reference/noise.md).
 
 The protocol is that of the authors' code (github.com/UCSC-REAL/cifar-10-100n, main.py; read). The paper
 reports the best epoch on the test set, so the authors say in the repository's issues; there it has 77.69

@@ -14,7 +14,7 @@ Published test accuracy, % (as quoted by ProMix' repository), symmetric .2 / .5 
 Not run here. Not exactly the authors':
   - The published figures are not known to be of the last epoch.
   - An epoch has as many steps as the data set has batches, theirs as many as the labelled examples have.
-  - Batch-norm statistics follow the mixed images alone, see docs/methods.md.
+  - Batch-norm statistics follow the mixed images alone, see docs/reference/methods.md.
 """
 
 from typing import Any

@@ -7,7 +7,7 @@
 The protocol is that of the authors' code (github.com/shengliu66/ELR, ELR/config_cifar10*.json; read): a
 tenth of the labels is held out, noisy. Symmetric noise: cosine with restarts each 10 epochs, 150 epochs.
 Asymmetric noise: another schedule and loss, 120 epochs; it flips one class after the other in place, so that
-some cats made dogs are made cats again (docs/noise.md).
+some cats made dogs are made cats again (docs/reference/noise.md).
 
 Published test accuracy, % (the repository's table, as noted by others), symmetric .2 / .4 / .6 / .8,
 asymmetric .4: 91.12 / 91.43 / 88.87 / 80.69, 90.35 with the cosine; 91.16 / 89.15 / 86.12 / 73.86, 90.12

@@ -11,7 +11,7 @@ Published test accuracy, % (the repository's table, as noted by others), symmetr
 asymmetric .4: 74.21 / 68.28 / 59.28 / 29.78, 73.71.
 
 Not run here. Not exactly the authors': see configs/elr_cifar10.py; but asymmetric noise is as in their
-code, within blocks of five label numbers, which are no superclasses (docs/noise.md).
+code, within blocks of five label numbers, which are no superclasses (docs/reference/noise.md).
 """
 
 from typing import Any

@@ -6,7 +6,7 @@
   python run.py --config=configs/gr_clothing1m.py:quick=true --workdir=runs/quick   digits, in seconds
 
 `weights` is a file of torchvision's ResNet-50 (safetensors or PyTorch); the classifier begins anew. The
-labels are noisy as they come: there is no noise argument. Data: docs/data.md.
+labels are noisy as they come: there is no noise argument. Data: docs/reference/data.md.
 
 Published test accuracy, % (Table 3; read in the paper): cross_entropy 71.7, gce 72.4, mae 39.7, mse 71.7,
 gradient_rescaling 73.3; with derivative normalisation 72.5, 64.5, 16.4, 69.9 for the first four.

@@ -12,7 +12,7 @@ never does.
 
 `GRJAX_TUNE_HOST=0` in the environment leaves everything as it is. `GRJAX_TUNE_HOST=malloc` sets malloc up,
 too, so that a step finds the memory of the step before: ResNets gain, small networks lose, and large ones
-take twice the memory. `docs/speed.md` has what was measured.
+take twice the memory. `docs/guide/speed.md` has what was measured.
 """
 
 import ctypes
@@ -31,7 +31,7 @@ VARIABLE = "GRJAX_TUNE_HOST"
 
 # YNN keeps sums and elementwise chains; convolutions and products go to Eigen, which uses all cores. Some of
 # its elementwise operations are not XLA's: `grjax.data.eight_bits` refuses conversions that it rounds, and
-# after a maximum that drops NaN the loop still finds parameters that are not finite. See docs/speed.md.
+# after a maximum that drops NaN the loop still finds parameters that are not finite. See docs/guide/speed.md.
 _FLAG = "--xla_cpu_experimental_ynn_fusion_type"
 _VALUE = "reduce,eltwise"
 # XLA ends the process over a flag that it does not know, and this one is experimental. Every jaxlib from the

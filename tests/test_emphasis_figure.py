@@ -123,5 +123,5 @@ def test_every_loss_of_p_alone_is_in_a_picture_of_the_documentation():
     drawn = {spec.partition(":")[0] for specs in pictures.FAMILIES.values() for spec in specs}
     assert set(losses.names_of_p_alone()) <= drawn
     assert drawn <= set(losses.names())
-    folder = Path(__file__).parent.parent / "docs" / "losses"
+    folder = Path(__file__).parent.parent / "docs" / "figures" / "losses"
     assert {path.stem for path in folder.glob("*.svg")} == set(pictures.FAMILIES)

@@ -531,7 +531,7 @@ def test_missing_scores_are_refused():
         scored("nowhere.npy")
 
 
-DOCUMENTATION = Path(__file__).parent.parent / "docs" / "noise.md"
+DOCUMENTATION = Path(__file__).parent.parent / "docs" / "reference" / "noise.md"
 
 
 def test_the_documented_session():
@@ -541,7 +541,7 @@ def test_the_documented_session():
 
 
 def documented_loader():
-    """The lines of docs/noise.md with which another program reads our labels."""
+    """The lines of docs/reference/noise.md with which another program reads our labels."""
     return re.search(r"```python\n([^`]*def load_noise.*?)```", DOCUMENTATION.read_text("utf-8"), re.S)[1]
 
 

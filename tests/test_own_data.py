@@ -1,4 +1,4 @@
-"""Data of the user: arrays, .npz, folders, CSV, what TFDS has prepared; splits of them; and docs/data.md."""
+"""Data of the user: arrays, .npz, folders, CSV, what TFDS has prepared; splits; docs/reference/data.md."""
 
 import ast
 import io
@@ -352,7 +352,7 @@ def test_bad_choices_of_validation_labels_are_refused(tmp_path):
         experiment.create(small_config(path, validation_labels="noisy", validation_fraction=0.0))
 
 
-GUIDE = (Path(__file__).parent.parent / "docs" / "data.md").read_text()
+GUIDE = (Path(__file__).parent.parent / "docs" / "reference" / "data.md").read_text()
 
 
 def test_the_code_of_the_guide_runs(tmp_path, monkeypatch):
@@ -361,7 +361,7 @@ def test_the_code_of_the_guide_runs(tmp_path, monkeypatch):
     assert len(blocks) >= 3
     names = {}
     for block in blocks:
-        exec(compile(block, "docs/data.md", "exec"), names)
+        exec(compile(block, "docs/reference/data.md", "exec"), names)
     assert names["dataset"].num_classes == 2
 
 

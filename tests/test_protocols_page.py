@@ -1,4 +1,4 @@
-"""docs/protocols.md: its tables say what the cards build."""
+"""docs/reference/protocols.md: its tables say what the cards build."""
 
 import importlib
 import re
@@ -9,7 +9,7 @@ import pytest
 from grjax.config import card
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "protocols.md"
+PAGE = ROOT / "docs" / "reference" / "protocols.md"
 CONFIGS = ROOT / "configs"
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.py") if "card.get_config(build" in path.read_text())
 
@@ -37,7 +37,7 @@ def expected_row(name):
     ]
     unit = "steps" if "train_steps" in config else "epochs"
     return [
-        f"[{name}](../configs/{name}.py)",
+        f"[{name}](../../configs/{name}.py)",
         f"`{data['name']}`" + (f", {held_out:g} held out, {data['validation_labels']}" if held_out else ""),
         named(config["noise"], without=("seed", "path")),
         named(config["model"], without=("pretrained",)),

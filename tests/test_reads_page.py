@@ -1,4 +1,4 @@
-"""docs/reads.md is true: each of its rows is done here, and what it says an error holds is held."""
+"""docs/reference/reads.md is true: each of its rows is done here, and what it says an error holds is held."""
 
 import dataclasses
 import os
@@ -23,7 +23,7 @@ from grjax.data.tfds_source import read as read_archive
 from grjax.errors import DataWarning, GrjaxError
 from grjax.workdir import folder as workdir_lib
 
-PAGE = Path(__file__).parent.parent / "docs" / "reads.md"
+PAGE = Path(__file__).parent.parent / "docs" / "reference" / "reads.md"
 N = 20
 NUMBERS = np.arange(N) % 2
 GREY = np.zeros((N, 4, 4), np.uint8)

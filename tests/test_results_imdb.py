@@ -2,16 +2,15 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 
 from benchmarks import imdb
+from benchmarks.folders import RESULTS
 from grjax.configs import gr_table5
 
-RESULTS = Path(__file__).parents[1] / "docs" / "results"
 FOUND = json.loads((RESULTS / "imdb.json").read_text())
-PAGE = (RESULTS / "imdb.md").read_text()
+PAGE = (RESULTS.parent / "imdb.md").read_text()
 METRICS = ("test_accuracy_last", "test_accuracy_best")
 
 

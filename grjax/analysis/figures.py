@@ -68,9 +68,10 @@ def _parser(program: str) -> argparse.ArgumentParser:
 def _emphasis(given: argparse.Namespace) -> None:
     if given.docs:
         jobs = {
-            given.docs / "losses" / f"{family}.svg": specs for family, specs in weight_curves.FAMILIES.items()
+            given.docs / "figures" / "losses" / f"{family}.svg": specs
+            for family, specs in weight_curves.FAMILIES.items()
         }
-        jobs[given.docs / "results" / "emphasis.svg"] = weight_curves.PAPER
+        jobs[given.docs / "figures" / "emphasis.svg"] = weight_curves.PAPER
     elif given.output.suffix in (".pdf", ".png", ".svg"):
         jobs = {given.output: given.losses}
     else:  # also 'gce_0.7' has no ending

@@ -38,7 +38,7 @@ PAPER = (
     "gradient_rescaling:lam=2,beta=24",
 )
 
-# The pictures of docs/losses.md.
+# The pictures of docs/reference/losses.md.
 FAMILIES: dict[str, tuple[str, ...]] = {
     "rescaling": (
         "gradient_rescaling:lam=0.5,beta=8", "gradient_rescaling:lam=0.5,beta=12",

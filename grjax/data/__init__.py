@@ -80,9 +80,10 @@ def load(
     """Loads a data set, with its labels before any noise of ours.
 
     What `dir` is depends on the data set:
-      - prepared by TFDS (cifar10, ..., see docs/data.md): the files as they are distributed, an archive or a
-        folder in or just below which they lie; they are verified, and prepared in TFDS's default data folder,
-        $TFDS_DATA_DIR or ~/tensorflow_datasets. If it holds no such files, it is TFDS's data folder itself.
+      - prepared by TFDS (cifar10, ..., see docs/reference/data.md): the files as they are distributed, an
+        archive or a folder in or just below which they lie; they are verified, and prepared in TFDS's default
+        data folder, $TFDS_DATA_DIR or ~/tensorflow_datasets. If it holds no such files, it is TFDS's data
+        folder itself.
         Data that are not prepared there are looked for in its downloads/manual, then downloaded.
       - folders of images (clothing1m, ...): the folder, in the layout of the data set's authors.
       - 'npz', 'csv', 'folder': the file or folder of your own data, see `grjax.data.own`.

@@ -63,7 +63,7 @@ def skip_gram(
     its token, which takes a third of the time; texts are visited in an order that is shuffled once, or else
     the threads would go through the data class by class; the end of a line is no token; a document of more
     than 1,000 tokens stays whole; the learning rate falls with each document. gensim's `Doc2Vec` is another
-    way to come near; it took three times as long, see docs/data.md.
+    way to come near; it took three times as long, see docs/reference/data.md.
 
     With one thread every run gives the same vectors. Several threads work on them without locks, as the
     reference program's, and runs differ a little.

@@ -13,7 +13,8 @@ class BatchNorm(nn.Module):
 
     The variables are named as Flax's, and as there statistics are float32 (or wider) and the variance is
     mean(x²) - mean(x)², the biased one. Its own gradient and this order of operations save a sixth of a step
-    of ResNet-20 on the CPU, see docs/speed.md; reverse mode only. The running statistics carry no gradient.
+    of ResNet-20 on the CPU, see docs/guide/speed.md; reverse mode only. The running statistics carry no
+    gradient.
 
     Attributes:
       use_running_average: normalise by the running statistics, and leave them as they are.

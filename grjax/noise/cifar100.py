@@ -1,6 +1,6 @@
 """Asymmetric label noise on CIFAR-100: three rules that papers give the same name.
 
-They differ in what is flipped and in how much: see docs/noise.md. All are nested in the rate, as
+They differ in what is flipped and in how much: see docs/reference/noise.md. All are nested in the rate, as
 `grjax.noise.class_map` says.
 """
 

@@ -34,10 +34,11 @@ class Sweep:
       base: what all trials share, as a config file's `get_config` returns it.
       trials: for each trial its overrides, {dotted key: value}; made by `grjax.sweep.axes`.
       table: how the results become a table, or several.
-      select: how hyper-parameters are chosen on held-out data before the trials run; see docs/tables.md.
+      select: how hyper-parameters are chosen on held-out data before the trials run: docs/guide/tables.md.
       execution: 'one_by_one': one trial after another through the same compiled step; 'vmapped': `chunk`
         trials at a time in one step; 'spread': as many at a time as there are devices, each on its own;
-        'auto': what was measured to be fastest, see docs/sweep.md. A trial ends the same whichever it is.
+        'auto': the one that was measured to be fastest, see docs/guide/sweep.md. A trial's result does not
+        depend on it.
       chunk: how many trials run at a time when 'vmapped'.
       workers: how many processes of this machine share the trials, each on CPU cores of its own; see
         `grjax.sweep.workers`.

@@ -61,7 +61,7 @@ def run_trials(sweep: Sweep, folder: str | os.PathLike[str]) -> list[Result]:
     """
     folder = as_path(folder)
     if jax.process_count() > 1:
-        raise ConfigError("--mode=sweep: runs on one host; start a worker on each, see docs/sweep.md")
+        raise ConfigError("--mode=sweep: runs on one host; start a worker on each, see docs/guide/sweep.md")
     shared, configs = Shared(), sweep.configs()
     _Worker(sweep, folder, configs, groups=_checked(sweep, configs, shared), shared=shared).work()
     return results.read(folder)
@@ -180,7 +180,8 @@ def _together(sweep: Sweep) -> Together:
     """How trials run at once."""
     if sweep.execution == "vmapped":
         return Vmapped(sweep.chunk)
-    return Spread() if sweep.execution == "spread" else Alone()  # 'auto' is one by one: see docs/sweep.md
+    # 'auto' is one by one: see docs/guide/sweep.md.
+    return Spread() if sweep.execution == "spread" else Alone()
 
 
 # The accuracy that Optuna is told, in the order of preference.
