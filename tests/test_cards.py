@@ -347,7 +347,17 @@ def assert_trains(config, workdir):
     assert 0 <= summary["test_accuracy_last"] <= 1
 
 
-@every_card
+# One of each kind of network, data, loss memory, layer rule and method. The others are slow tests; what
+# they name is checked above.
+TRAINED = {
+    "anl_cifar10", "cifar10n", "divide_mix_cifar10", "elr_cifar10", "gr_clothing1m", "gr_imdb",
+    "gr_vehicles10", "sce_cifar10",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in TRAINED else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
+)
 def test_quick_trains(name, tmp_path, data_dir, compile_quickly):
     layer = {} if name in OWN_NETWORK else TINY
     if name == "sce_cifar10":  # whose weight decay names a layer of its network

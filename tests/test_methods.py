@@ -29,7 +29,7 @@ SIMPLE = {"model.name": "mlp", "model.hidden": (16,)}
 # The options that each method needs, so that something happens within 12 steps.
 OPTIONS = {
     # Five steps an epoch, and examples are left out from the second on.
-    "co_teaching": {"method.rate": 0.4, "method.ramp_epochs": 1.0, "batch_size": 240},
+    "co_teaching": {"method.rate": 0.4, "method.ramp_epochs": 1.0, "batch_size": 240, **SIMPLE},
     # Whose rate is estimated between epochs; nothing is left out before the mixture decides.
     "jocor": {"batch_size": 240, **SIMPLE},
     "co_teaching_plus": {
@@ -52,7 +52,9 @@ OPTIONS = {
         **SIMPLE,
     },
     # And what every method takes.
-    "vol_min_net": {"method.transition_learning_rate": 0.1, "method.average": 0.9, "method.sam": 0.05},
+    "vol_min_net": {
+        "method.transition_learning_rate": 0.1, "method.average": 0.9, "method.sam": 0.05, **SIMPLE,
+    },
 }  # fmt: skip
 # Train steps that are compiled, where batches change their structure.
 PROGRAMS = {"divide_mix": 2}
@@ -154,9 +156,7 @@ SEEDS = [{}, {"init_seed": 1, "noise.seed": 1}, {"order_seed": 2}]
     "name",
     [
         # One of each kind of learner is compiled here; the others in the slow tests.
-        name
-        if name in ("single", "co_teaching", "divide_mix")
-        else pytest.param(name, marks=pytest.mark.slow)
+        name if name in ("single", "co_teaching") else pytest.param(name, marks=pytest.mark.slow)
         for name in methods.names()
     ],
 )
