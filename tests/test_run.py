@@ -222,7 +222,7 @@ def two_processes(workdir, arguments):
 def test_two_processes_equal_one(method, tmp_path):
     # A learning rate so low that a ReLU decided the other way by rounding moves no parameter by 1e-5, while
     # a batch that is not averaged over the processes does.
-    few = [*SMALL, "--config.optimizer.learning_rate=3e-4", "--config.train_steps=20"]
+    few = [*SMALL, "--config.optimizer.learning_rate=1e-4", "--config.train_steps=20"]
     few += [f"--config.method.{option}={value}" for option, value in method.items()]
     code, output = run(f"--workdir={tmp_path / 'one'}", *few)
     assert code == 0, output

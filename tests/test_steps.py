@@ -49,7 +49,7 @@ def in_float64(tree):
     return jax.tree.map(widen, tree)
 
 
-@pytest.mark.parametrize("normalization", ["integral", "batch"])
+@pytest.mark.parametrize("normalization", [pytest.param("integral", marks=pytest.mark.slow), "batch"])
 def test_four_devices_equal_one(normalization):
     # In float32 the two agree to 1e-7 until a rounding decides a ReLU or a maximum the other way, which
     # happens once in some 100 steps and may move a parameter by 1e-3. In float64 it does not; only the

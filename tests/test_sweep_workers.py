@@ -240,6 +240,7 @@ def test_no_trial_is_lost_or_doubled_over_twenty_kills(file, tmp_path, how, last
     check_undisturbed(folder, tmp_path / "undisturbed")
 
 
+@pytest.mark.slow
 def test_trials_together_go_on_together(file, tmp_path):
     """Killed after the first checkpoint of some of them: they go on at one step, and end as undisturbed."""
     code, output = end(start(file, tmp_path / "undisturbed", 3, *NEVER, *TOGETHER))
