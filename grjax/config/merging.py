@@ -77,7 +77,10 @@ def defaults() -> ConfigDict:
             # Two steps, as (10, 20): what runs from the first to before the second is traced into the folder
             # `profile` of the workdir; see grjax/profile.py.
             "profile": (),
-            "tensorboard": True,  # write TensorBoard events too
+            # Loggers that get the rows of metrics.jsonl, too; see grjax/loggers.
+            "tensorboard": True,  # events in the workdir
+            "wandb": False,  # Weights & Biases
+            "mlflow": False,
         }
     )
 
