@@ -29,12 +29,12 @@ class _MLflow:
         self.where, self._ended = store, False
         try:
             self._client = mlflow.MlflowClient(store)
-            self._id = opening.kept.get("id")
-            if self._id is None:
+            if "id" in opening.kept:
+                self._id = str(opening.kept["id"])
+                self._client.update_run(self._id, status="RUNNING")
+            else:
                 self._id = self._new(opening)
                 opening.keep(id=self._id, store=store)
-            else:
-                self._client.update_run(self._id, status="RUNNING")
             self._client.log_dict(self._id, dict(opening.environment), f"environment_{opening.step}.json")
             history = self._client.get_metric_history(self._id, "epoch")
         except MlflowException as error:
