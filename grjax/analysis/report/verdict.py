@@ -1,6 +1,7 @@
 """What came out of a run, or of several, in a few sentences: how the page begins.
 
-Each sentence follows from numbers of the run and from the thresholds below, which docs/guide/report.md explains.
+Each sentence follows from numbers of the run and from the thresholds below, which docs/guide/report.md
+explains.
 """
 
 from collections.abc import Iterator, Sequence
