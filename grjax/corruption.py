@@ -26,7 +26,20 @@ def load(config: ConfigDict) -> data.Dataset:
         test_seed=config.data.test_seed,
         validation_fraction=config.data.validation_fraction,
         validation_seed=config.data.validation_seed,
+        columns=config.data.columns,
+        label_column=config.data.label_column,
+        train_split=config.data.train_split,
+        test_split=config.data.test_split,
+        subset=config.data.subset,
+        annotations=noise_columns(config),
     )
+
+
+def noise_columns(config: ConfigDict) -> list[str]:
+    """The columns of the data set that hold the noisy labels of a config."""
+    sections = [config.noise, *config.noise.get("parts", ())]
+    columns = [part.get("column") for part in sections if isinstance(part, Mapping | ConfigDict)]
+    return [column for column in columns if isinstance(column, str)]
 
 
 def corrupted_data(
@@ -78,7 +91,9 @@ def corrupted_data(
     kept = select(train.labels, dataset.num_classes, train.ids)
     if not kept.all():
         train = train.take(np.flatnonzero(kept))
-    noisy = corrupt(train.labels, dataset.num_classes, train.ids, train.images, all_ids)
+    noisy = corrupt(
+        train.labels, dataset.num_classes, train.ids, train.images, all_ids, annotations=train.annotations
+    )
     convention = dict(noisy.convention)
     if config.imbalance.name != "none":
         convention["imbalance"] = config.imbalance.to_dict()
@@ -126,7 +141,14 @@ def _with_noisy_validation(
     with the data set.
     """
     held_out = dataset.splits["validation"]
-    noisy = corrupt(held_out.labels, dataset.num_classes, held_out.ids, held_out.images, all_ids)
+    noisy = corrupt(
+        held_out.labels,
+        dataset.num_classes,
+        held_out.ids,
+        held_out.images,
+        all_ids,
+        annotations=held_out.annotations,
+    )
     splits = {
         "validation_noisy" if name == "validation" else name: split for name, split in dataset.splits.items()
     }

@@ -9,7 +9,7 @@ import warnings
 from types import FrameType
 from typing import NoReturn
 
-from grjax.errors import CtrlCError, DataWarning, PreemptedError
+from grjax.errors import CtrlCError, DataWarning, LoggerWarning, PreemptedError
 
 SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 GO_ON = "start the same command to go on"
@@ -47,11 +47,11 @@ def print_anything() -> None:
 
 
 def warn_in_one_line() -> None:
-    """A `DataWarning` is about the user's data: neither a file of ours nor a line of it says anything."""
+    """A warning about the user's data or logger: neither a file of ours nor a line of it says anything."""
     before = warnings.showwarning
 
     def show(message, category, filename, lineno, file=None, line=None):  # type: ignore[no-untyped-def]
-        if issubclass(category, DataWarning):
+        if issubclass(category, DataWarning | LoggerWarning):
             print(f"{category.__name__}: {' '.join(str(message).split())}", file=sys.stderr)
         else:
             before(message, category, filename, lineno, file, line)

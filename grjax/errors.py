@@ -63,9 +63,14 @@ class DataWarning(UserWarning):
     """Something about data that is left out or looks wrong; the work goes on."""
 
 
+class LoggerWarning(UserWarning):
+    """A logger does not take what it is sent; the run goes on."""
+
+
 def require(package: str, extra: str) -> None:
     """Raises `ConfigError` unless a package is installed that only an extra of grjax brings."""
-    if importlib.util.find_spec(package) is None:
+    found = importlib.util.find_spec(package)
+    if found is None or found.origin is None:  # a mere folder of that name, as W&B makes one
         raise ConfigError(f"{package}: must be installed for this; pip install 'grjax[{extra}]' brings it")
 
 

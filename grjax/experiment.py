@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 from ml_collections import ConfigDict
 
 from grjax import config as config_lib
-from grjax import data, evaluation_times, first_edition, losses, methods, models, noise, optimizers
+from grjax import data, evaluation_times, first_edition, loggers, losses, methods, models, noise, optimizers
 from grjax.corruption import corrupted_data
 from grjax.data import augment, eight_bits, feed, mixing
 from grjax.data.feed import Batch, Feed
@@ -163,6 +163,8 @@ def check(config: ConfigDict, *, training: bool = True) -> None:
                 f"{key}: {config[key]} is not divisible by the {jax.device_count()} devices; "
                 f"take a multiple of {jax.device_count()}"
             )
+    if training:
+        loggers.check(config)
     # The lengths that a loss may need are not known yet; these are long enough for everything.
     create_loss(config.loss, steps_per_epoch=10**6, total_steps=10**12)
     optimizers.create(**config.optimizer, schedule=lambda step: 1.0)

@@ -2,15 +2,17 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
+from grjax import loggers
 from grjax.devices import PyTree, Step
 from grjax.errors import WorkdirError
 from grjax.experiment import Experiment
+from grjax.loggers import Logger
 from grjax.metrics import Row
 from grjax.paths import as_path
 from grjax.steps import TrainState
@@ -32,6 +34,7 @@ class Run:
       experiment: of the config.
       on_row: called with each new row of metrics.jsonl; what it raises ends the run.
       outcome: the summary of a finished run, or what ended it; None: it goes on.
+      loggers: those of the config, in the process that writes.
     """
 
     checkpoints: Checkpoints
@@ -48,6 +51,23 @@ class Run:
         self.config, self.workdir = config, as_path(workdir)
         self.experiment, self.on_row = experiment, on_row
         self.outcome: Outcome | None = None
+        self.loggers: list[Logger] = []
+
+    def log(self, row: Row) -> None:
+        """Writes a row to metrics.jsonl, then sends it to the loggers."""
+        self.metrics_file.write(row)
+        for logger in self.loggers:
+            logger.log(row)
+
+    def end_logging(self, summary: Mapping[str, Any]) -> None:
+        """Tells the loggers that the run is finished."""
+        for logger in self.loggers:
+            logger.end(summary)
+
+    def close_loggers(self) -> None:
+        """Whatever became of the run; no other thread of a logger goes on."""
+        for logger in self.loggers:
+            logger.close()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,9 +111,12 @@ def open_folder(run: Run, step: int, start_time: float) -> None:
     folder.keep_noise(run.experiment.noise, dataset.class_names, run.workdir, new=new, write=leader)
     if step > 0 and not (run.workdir / layout.METRICS).exists():
         raise WorkdirError(f"{run.workdir}: the run is at step {step}, but its metrics.jsonl is gone")
-    run.metrics_file = MetricsFile(run.workdir, step, tensorboard=run.config.tensorboard, write=leader)
+    run.metrics_file = MetricsFile(run.workdir, step, write=leader)
     rows = run.metrics_file.rows
     run.stopwatch = Stopwatch(start_time, earlier=rows[-1]["seconds"] if rows else 0)
     if leader:
         predictions.forget_after(run.workdir, step)
-        folder.record_start(run.workdir, step)
+        environment = folder.record_start(run.workdir, step)
+        run.loggers = loggers.open_all(
+            run.config.to_dict(), run.workdir, step=step, rows=rows, environment=environment
+        )

@@ -176,7 +176,7 @@ def _loop(
     step, states = restore(runs, programs)
     for run in runs:
         open_folder(run, step, start_time)
-        closing.callback(run.metrics_file.close)
+        closing.callback(run.close_loggers)
         display.say(_description(run, step))
     # Runs that are fewer than a call takes are filled up with copies of the last.
     filled = runs + runs[-1:] * (together.size - len(runs))
@@ -275,6 +275,7 @@ def _loop(
             run.outcome = make_summary(run.metrics_file.rows, run.experiment, run.stopwatch)
             if leader:
                 dynamics.save(run.workdir, its_state.dynamics, run.experiment.noise.ids)
+                run.end_logging(run.outcome)
                 files.write_json(run.workdir / layout.SUMMARY, run.outcome)
             display.say(json.dumps(run.outcome, indent=2))
 
@@ -330,7 +331,7 @@ def _keep_row(
         # Before the row, which says that all is there.
         predictions.keep(run.workdir, step, predicted, run.experiment.dataset)
     row = make_row(step, measured, run.experiment, run.stopwatch)
-    run.metrics_file.write(row)
+    run.log(row)
     display.row(row)
     if run.on_row is not None:
         try:
@@ -340,14 +341,16 @@ def _keep_row(
 
 
 def _description(run: Run, step: int) -> str:
-    """What a run is about to do, in two lines."""
+    """What a run is about to do, in a few lines."""
     experiment = run.experiment
     sizes = ", ".join(f"{len(split)} {name}" for name, split in experiment.dataset.splits.items())
     noise = experiment.noise
+    elsewhere = "".join(f"\nlogged to {logger.where}" for logger in run.loggers if logger.where)
     return (
         f"{experiment.dataset.name}: {sizes} examples; noise {noise.realised_rate:.4f} "
         f"({noise.convention['name']}, nominal {noise.nominal_rate}, sha256 {noise.sha256[:12]}); "
         f"{jax.device_count()} x {jax.devices()[0].device_kind}\n"
         f"{run.workdir}: {'from' if step == 0 else 'going on at'} step {step} to {experiment.total_steps}, "
         f"{experiment.steps_per_call} a call, {experiment.sampler.steps_per_epoch} an epoch"
+        f"{elsewhere}"
     )

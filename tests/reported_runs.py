@@ -44,7 +44,7 @@ def write_run(
     folder.open_for(settings, path)
     folder.keep_noise(noisy, NAMES, path, new=True)
     folder.record_start(path, 0)
-    file = MetricsFile(path, 0, tensorboard=False)
+    file = MetricsFile(path, 0)
     test_labels = rng.integers(0, CLASSES, 40)
     pixels = np.zeros((examples, 1, 1, 1), np.uint8)
     dataset = from_arrays(pixels, noisy.clean, test=(pixels[:40], test_labels), class_names=NAMES)

@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import struct
 
 import numpy as np
 import pytest
@@ -138,7 +137,7 @@ def row_of(step, **more):
 
 def file_of(folder, steps=(0, 10, 20, 30)):
     """A folder with a metrics.jsonl of rows at `steps`."""
-    file = MetricsFile(folder, 0, tensorboard=False)
+    file = MetricsFile(folder, 0)
     for step in steps:
         file.write(row_of(step))
     return folder / "metrics.jsonl"
@@ -152,7 +151,7 @@ def test_rows_are_lines_of_json(tmp_path):
 
 
 def test_a_row_is_there_when_write_returns(tmp_path):
-    file = MetricsFile(tmp_path, 0, tensorboard=False)
+    file = MetricsFile(tmp_path, 0)
     assert (tmp_path / "metrics.jsonl").read_text() == ""
     for step in (0, 10):
         file.write(row_of(step))
@@ -165,7 +164,7 @@ def test_a_row_is_there_when_write_returns(tmp_path):
 )
 def test_rows_after_the_step_of_resume_are_dropped(tmp_path, step, kept):
     path = file_of(tmp_path)
-    file = MetricsFile(tmp_path, step, tensorboard=False)
+    file = MetricsFile(tmp_path, step)
     assert [row["step"] for row in file.rows] == kept
     assert read_rows(path) == file.rows
     file.write(row_of(100))
@@ -174,7 +173,7 @@ def test_rows_after_the_step_of_resume_are_dropped(tmp_path, step, kept):
 
 def test_a_row_at_the_step_of_resume_is_not_written_again(tmp_path):
     file_of(tmp_path)
-    file = MetricsFile(tmp_path, 20, tensorboard=False)
+    file = MetricsFile(tmp_path, 20)
     assert [file.has(step) for step in (0, 10, 15, 20, 30)] == [True, True, False, True, False]
     file.write(row_of(30))
     assert file.has(30)
@@ -185,7 +184,7 @@ def test_a_last_line_that_was_cut_off_is_dropped(tmp_path, cut):
     path = file_of(tmp_path)
     whole = path.read_bytes()
     path.write_bytes(whole[:-cut])
-    file = MetricsFile(tmp_path, 100, tensorboard=False)
+    file = MetricsFile(tmp_path, 100)
     kept = [0, 10, 20, 30] if cut == 1 else [0, 10, 20]  # without its line feed a row is whole
     assert [row["step"] for row in file.rows] == kept
     file.write(row_of(40))
@@ -205,12 +204,12 @@ def test_no_file_is_no_rows(tmp_path):
 
 
 def test_only_the_writing_process_writes(tmp_path):
-    file = MetricsFile(tmp_path, 0, tensorboard=True, write=False)
+    file = MetricsFile(tmp_path, 0, write=False)
     file.write(row_of(0))
     assert file.has(0)
     assert list(tmp_path.iterdir()) == []
     before = file_of(tmp_path).read_bytes()
-    file = MetricsFile(tmp_path, 10, tensorboard=True, write=False)
+    file = MetricsFile(tmp_path, 10, write=False)
     file.write(row_of(20, test_loss=3.0))
     assert [row["step"] for row in file.rows] == [0, 10, 20]
     assert (tmp_path / "metrics.jsonl").read_bytes() == before
@@ -224,48 +223,8 @@ def test_what_is_no_json_does_not_get_into_the_file(tmp_path, value, error):
     path = file_of(tmp_path)
     before = path.read_bytes()
     with pytest.raises(error, match="JSON"):
-        MetricsFile(tmp_path, 100, tensorboard=False).write(row_of(40, test_loss=value))
+        MetricsFile(tmp_path, 100).write(row_of(40, test_loss=value))
     assert path.read_bytes() == before
-
-
-def events_of(folder):
-    """The TensorBoard events in a folder, read by the format: length, checksum, event, checksum."""
-    from tensorboardX.proto.event_pb2 import Event
-
-    for path in sorted(folder.glob("events.*")):
-        content, position = path.read_bytes(), 0
-        while position < len(content):
-            (length,) = struct.unpack_from("<Q", content, position)
-            yield Event.FromString(content[position + 12 : position + 12 + length])
-            position += length + 16
-
-
-def test_tensorboard_events(tmp_path):
-    file = MetricsFile(tmp_path, 0, tensorboard=True)
-    for step in (0, 10):
-        file.write(row_of(step, seconds=1.5))
-    file._events.close()  # as tensorboardX does when the process ends
-    scalars = {
-        (value.tag, event.step): value.simple_value
-        for event in events_of(tmp_path / "tensorboard")
-        for value in event.summary.value
-    }
-    # Neither what is no metric nor what is None.
-    assert scalars == {("test_accuracy", 0): 0, ("test_accuracy", 10): pytest.approx(0.1)}
-
-
-def test_tensorboard_forgets_the_events_after_the_step_of_resume(tmp_path):
-    file_of(tmp_path)
-    MetricsFile(tmp_path, 20, tensorboard=True)._events.close()
-    (start,) = [event for event in events_of(tmp_path / "tensorboard") if event.HasField("session_log")]
-    assert start.session_log.status == start.session_log.START
-    assert start.step == 21
-
-
-def test_tensorboard_can_be_left_out(tmp_path):
-    file = MetricsFile(tmp_path, 0, tensorboard=False)
-    file.write(row_of(0))
-    assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
 
 
 def test_write_whole(tmp_path):

@@ -18,6 +18,7 @@ from grjax.errors import ConfigError
 pytestmark = pytest.mark.filterwarnings("ignore::grjax.noise.LegacyNoiseWarning")
 
 SIZE = 4000
+OTHER_LABELS = np.random.default_rng(4).integers(0, 10, SIZE)
 IMAGES = np.random.default_rng(1).integers(0, 256, (SIZE, 4, 4, 1), np.uint8)
 _FOLDER = tempfile.TemporaryDirectory(prefix="grjax_noise_")
 FOLDER = Path(_FOLDER.name)
@@ -58,6 +59,7 @@ CASES = {
     "asymmetric_cifar100_block_legacy": Case(100),
     "cifar10_n": Case(10, lambda rate: {"path": str(FOLDER / "c10.npz"), "annotation": "worse"}),
     "cifar100_n": Case(100, lambda rate: {"path": str(FOLDER / "c100.npz")}),
+    "column": Case(10, lambda rate: {"column": "other"}),
     "compose": Case(
         10,
         lambda rate: {
@@ -68,7 +70,7 @@ CASES = {
     "score_based": Case(10, lambda rate: {"path": str(FOLDER / "scores.npy"), "rate": rate}),
     "transition_matrix": Case(10, lambda rate: {"matrix": skewed(rate)}),
 }
-GIVEN = {"cifar10_n", "cifar100_n", "file"}  # nothing is drawn
+GIVEN = {"cifar10_n", "cifar100_n", "column", "file"}  # nothing is drawn
 EXACT = {
     "symmetric_exact_per_class",
     "symmetric_exact_global",
@@ -125,8 +127,10 @@ def case(name):
 def draw(name, rate=0.4, seed=0, labels=None, ids=None):
     corrupt = noise.create(name, seed=seed, **case(name).options(rate))
     labels = balanced(case(name).num_classes) if labels is None else labels
-    images = IMAGES[np.arange(len(labels)) % SIZE if ids is None else ids]
-    return corrupt(labels, case(name).num_classes, ids, images)
+    rows = np.arange(len(labels)) % SIZE if ids is None else ids
+    return corrupt(
+        labels, case(name).num_classes, ids, IMAGES[rows], annotations={"other": OTHER_LABELS[rows]}
+    )
 
 
 @every_drawn
@@ -140,7 +144,10 @@ def test_rate_zero_changes_nothing(name):
 @pytest.mark.parametrize("rate", [0.0, 0.5, 1.0])
 def test_noise_leaves_its_arguments_alone(name, rate):
     labels, ids, images = balanced(case(name).num_classes).astype(np.int32), np.arange(SIZE), IMAGES.copy()
-    noisy = noise.create(name, **case(name).options(rate))(labels, case(name).num_classes, ids, images)
+    corrupt, other = noise.create(name, **case(name).options(rate)), OTHER_LABELS.copy()
+    noisy = corrupt(labels, case(name).num_classes, ids, images, annotations={"other": other})
+    np.testing.assert_array_equal(other, OTHER_LABELS)
+    assert not np.shares_memory(noisy.labels, other)
     np.testing.assert_array_equal(labels, balanced(case(name).num_classes))
     np.testing.assert_array_equal(noisy.clean, labels)
     np.testing.assert_array_equal(ids, np.arange(SIZE))

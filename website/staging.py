@@ -5,6 +5,7 @@ the README is the first page, and a linked source file is a page with its text.
 """
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -91,8 +92,17 @@ def _source_page(source: Path) -> str:
     if path.is_dir():
         rows = [f"| `{module.name}` | {_first_line(module)} |" for module in sorted(path.glob("*.py"))]
         return head + "\n".join(["| file | |", "|---|---|", *rows]) + "\n"
+    if source.suffix == ".ipynb":
+        front_matter, _ = head.split("# ", 1)  # a notebook has a heading of its own
+        return front_matter + _notebook(path.read_text())
     language = {".py": "python", ".toml": "toml"}.get(source.suffix, "text")
     return f"{head}````{language}\n{path.read_text()}````\n"
+
+
+def _notebook(text: str) -> str:
+    """The cells of a notebook, without outputs, as Markdown."""
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"]]
+    return "\n\n".join(f"```python\n{code}\n```" if kind == "code" else code for kind, code in cells) + "\n"
 
 
 def _first_line(module: Path) -> str:

@@ -42,6 +42,12 @@ def defaults() -> ConfigDict:
                 "feed": "auto",  # 'resident' on the devices, 'streaming' from the host; auto: by size
                 "random_resized_crop": False,  # of training images in files of their own, by the workers
                 "workers": 8,  # threads that load images when streaming
+                # Of data.name=huggingface; see grjax/data/huggingface.py.
+                "columns": (),  # what is learned from; (): the one of images or arrays
+                "label_column": None,
+                "train_split": None,
+                "test_split": None,
+                "subset": None,  # of a data set of the hub that has several
                 "test_fraction": 0.2,  # of own data that come without a test split
                 "test_seed": 0,
                 "validation_fraction": 0.0,  # of the training examples, held out
@@ -77,7 +83,10 @@ def defaults() -> ConfigDict:
             # Two steps, as (10, 20): what runs from the first to before the second is traced into the folder
             # `profile` of the workdir; see grjax/profile.py.
             "profile": (),
-            "tensorboard": True,  # write TensorBoard events too
+            # Loggers that get the rows of metrics.jsonl, too; see grjax/loggers.
+            "tensorboard": True,  # events in the workdir
+            "wandb": False,  # Weights & Biases
+            "mlflow": False,
         }
     )
 

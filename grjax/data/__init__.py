@@ -5,7 +5,7 @@ features 'id', 'image' and 'label', or a function that reads a folder in the lay
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import tensorflow_datasets as tfds
@@ -17,6 +17,7 @@ from grjax.data.clothing1m import clothing1m, clothing1m_clean
 from grjax.data.dataset import Dataset, Split
 from grjax.data.digits import Digits
 from grjax.data.food101n import food101n
+from grjax.data.huggingface import Choice, from_huggingface
 from grjax.data.image_files import ImageFiles
 from grjax.data.image_folders import from_folder
 from grjax.data.imdb import Imdb, ImdbSkipGram
@@ -55,16 +56,18 @@ _FOLDERS: dict[str, Callable[[Path, int], Dataset]] = {
     "mini_webvision": mini_webvision,
 }
 # Data of the user: (path, image_size, test_fraction, test_seed) -> Dataset.
-_OWN: dict[str, Callable[[Path, int, float, int], Dataset]] = {
+_OWN: dict[str, Callable[[Path, int, float, int], Dataset]] = {"folder": from_folder}
+# Such that have other labels of their examples: the names of their columns come last.
+_ANNOTATED: dict[str, Callable[[Path, int, float, int, Sequence[str]], Dataset]] = {
     "csv": own.from_csv,
-    "folder": from_folder,
     "npz": own.from_npz,
 }
+_HUGGINGFACE = "huggingface"
 
 
 def names() -> list[str]:
     """The registered data sets."""
-    return sorted(_BUILDERS | _FOLDERS | _OWN)
+    return sorted([*_BUILDERS, *_FOLDERS, *_OWN, *_ANNOTATED, _HUGGINGFACE])
 
 
 def load(
@@ -76,6 +79,12 @@ def load(
     test_seed: int = 0,
     validation_fraction: float = 0.0,
     validation_seed: int = 0,
+    columns: Sequence[str] = (),
+    label_column: str | None = None,
+    train_split: str | None = None,
+    test_split: str | None = None,
+    subset: str | None = None,
+    annotations: Sequence[str] = (),
 ) -> Dataset:
     """Loads a data set, with its labels before any noise of ours.
 
@@ -87,6 +96,7 @@ def load(
         Data that are not prepared there are looked for in its downloads/manual, then downloaded.
       - folders of images (clothing1m, ...): the folder, in the layout of the data set's authors.
       - 'npz', 'csv', 'folder': the file or folder of your own data, see `grjax.data.own`.
+      - 'huggingface': what the `datasets` library reads, see `grjax.data.huggingface.from_huggingface`.
       - any other name: TFDS's data folder, in which a data set of that name lies prepared.
 
     Args:
@@ -97,26 +107,61 @@ def load(
       test_seed: of that choice.
       validation_fraction: of the training examples of each class to hold out as split 'validation'; 0: none.
       validation_seed: of that choice.
+      columns: of 'huggingface', what is learned from: one of images or arrays, or several of numbers; (): the
+        one of images or arrays.
+      label_column: of 'huggingface'; None: the one class label, or 'label'.
+      train_split: of 'huggingface', where its name does not say so.
+      test_split: of 'huggingface', where its name does not say so.
+      subset: of 'huggingface', of a data set of the hub that has several.
+      annotations: columns with other labels of the training examples, of 'huggingface', 'csv' and 'npz'; they
+        come as `Split.annotations`.
 
     Raises:
-      ConfigError: unknown name, an unusable `dir`, or a fraction or seed out of range.
+      ConfigError: unknown name, an unusable `dir`, a column or split that is not there or that the data set
+        does not take, or a fraction or seed out of range.
     """
-    dataset = _load(name, *map(plain, (dir, image_size, test_fraction, test_seed)))
+    choice = Choice(tuple(columns), label_column, tuple(annotations), train_split, test_split, subset)
+    dataset = _load(name, choice, *map(plain, (dir, image_size, test_fraction, test_seed)))
     fraction, seed = plain(validation_fraction), plain(validation_seed)
     return dataset if fraction == 0 else hold_out(dataset, fraction, seed)
 
 
-def _load(name: str, dir: str | None, image_size: int, test_fraction: float, test_seed: int) -> Dataset:
+def _load(
+    name: str, choice: Choice, dir: str | None, image_size: int, test_fraction: float, test_seed: int
+) -> Dataset:
+    _check_choice(name, choice)
     if name in _BUILDERS:
         return read(_BUILDERS[name], dir)
-    if name not in _FOLDERS | _OWN and is_prepared(name, dir):
+    if name not in names() and is_prepared(name, dir):
         return from_prepared(name, dir, image_size, test_fraction, test_seed)
-    lookup("data.name", {**_BUILDERS, **_FOLDERS, **_OWN}, name)
+    lookup("data.name", dict.fromkeys(names()), name)
     if dir is None:
         raise ConfigError(f"data.dir: must say where the files of {name!r} are, got None")
+    if name == _HUGGINGFACE:
+        return from_huggingface(
+            dir, choice, image_size=image_size, test_fraction=test_fraction, test_seed=test_seed
+        )
     path = Path(dir).expanduser()
     if not path.exists():
         raise ConfigError(f"data.dir: {path} does not exist; it must be where the files of {name!r} are")
     if name in _OWN:
         return _OWN[name](path, image_size, test_fraction, test_seed)
+    if name in _ANNOTATED:
+        return _ANNOTATED[name](path, image_size, test_fraction, test_seed, choice.annotations)
     return _FOLDERS[name](path, image_size)
+
+
+def _check_choice(name: str, choice: Choice) -> None:
+    """Raises `ConfigError` where a data set is told about columns or splits that it does not choose."""
+    if name == _HUGGINGFACE:
+        return
+    for key, value in choice._asdict().items():
+        if key != "annotations" and value:
+            raise ConfigError(
+                f"data.{key}: must be left out for {name!r}, 'huggingface' takes it; got {value!r}"
+            )
+    if choice.annotations and name not in _ANNOTATED:
+        raise ConfigError(
+            f"noise.column: {name!r} has no columns of other labels; {', '.join(sorted(_ANNOTATED))} and "
+            f"{_HUGGINGFACE} have, and noise.name=file reads them from a file"
+        )

@@ -1,6 +1,7 @@
 """A data set: images, labels and ids of its splits."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -22,11 +23,13 @@ class Split:
         or `ImageFiles`, uint8, that decode when indexed.
       labels: clean labels, int32 [N]; of data sets that are distributed with wrong labels, those.
       ids: distinct example ids, int64 [N], ascending.
+      annotations: other labels of the same examples, int32 [N] each, by the name of their column.
     """
 
     images: Images
     labels: np.ndarray
     ids: np.ndarray
+    annotations: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -35,7 +38,8 @@ class Split:
         """The examples at `positions`, in that order; images on disk stay there."""
         images = self.images
         chosen = images.take(positions) if isinstance(images, ImageFiles) else images[positions]
-        return Split(chosen, self.labels[positions], self.ids[positions])
+        annotations = {name: each[positions] for name, each in self.annotations.items()}
+        return Split(chosen, self.labels[positions], self.ids[positions], annotations)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Data of your own: arrays, an .npz file, or a CSV file beside images; folders are in `image_folders`."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ def from_arrays(
     ids: ArrayLike | None = None,
     test_ids: ArrayLike | None = None,
     validation_ids: ArrayLike | None = None,
+    annotations: Mapping[str, ArrayLike] | None = None,
     class_names: Sequence[str] | np.ndarray | Mapping[Any, Any] | None = None,
     name: str = "own",
     test_fraction: float = 0.2,
@@ -49,6 +51,8 @@ def from_arrays(
         sorted by them, and noise is drawn for an id: it stays with an example however the data come.
       test_ids: of the examples of `test`.
       validation_ids: of those of `validation`.
+      annotations: other labels of the training examples, [N] each, by name, as `labels` are: numbers or names
+        of the same classes. `noise.name=column` trains on one of them.
       class_names: in the order of the labels, of classes without a training example, too, or a mapping
         of numbers to names or names to numbers; None: '0', '1', ..., or the names found, sorted.
       name: of the data set.
@@ -77,19 +81,27 @@ def from_arrays(
         split: _split(split, pictures[split], read[split], each[2], names, scaling)
         for split, each in given.items()
     }
+    if annotations:
+        splits["train"] = _annotated(splits["train"], ids, annotations, names)
     if test is None:
         splits |= split_off_test(splits["train"], plain(test_fraction), plain(test_seed), names)
     return Dataset(name, tuple(names), splits)
 
 
-def from_npz(path: Path, image_size: int, test_fraction: float, test_seed: int) -> Dataset:
+def from_npz(
+    path: Path, image_size: int, test_fraction: float, test_seed: int, annotations: Sequence[str] = ()
+) -> Dataset:
     """An .npz file with arrays named as the arguments of `from_arrays`.
 
-    `images` and `labels`; optionally `ids`, `class_names`, and `test_images`, `test_labels`, `test_ids`.
-    Images in an .npz have their size, `image_size` is not used.
+    `images` and `labels`; optionally `ids`, `class_names`, and `test_images`, `test_labels`, `test_ids`; and
+    those that `annotations` names. Images in an .npz have their size, `image_size` is not used.
     """
     known = {"images", "labels", "ids", "class_names", "test_images", "test_labels", "test_ids"}
     arrays = read_npz(path, kind=ConfigError, where="data.dir: ")
+    others = {name: arrays.pop(name) for name in annotations if name in arrays}
+    for name in annotations:
+        if name not in others:
+            raise ConfigError(f"noise.column: no array {name!r} in {path}, which holds {', '.join(arrays)}")
     needed = {"images", "labels"} | ({"test_images", "test_labels"} if "test_images" in arrays else set())
     if not needed <= arrays.keys() <= known:
         raise ConfigError(
@@ -102,6 +114,7 @@ def from_npz(path: Path, image_size: int, test_fraction: float, test_seed: int) 
         test=(arrays["test_images"], arrays["test_labels"]) if "test_images" in arrays else None,
         ids=arrays.get("ids"),
         test_ids=arrays.get("test_ids"),
+        annotations=others,
         class_names=arrays.get("class_names"),
         name=class_labels.readable(path.stem),
         test_fraction=test_fraction,
@@ -109,8 +122,12 @@ def from_npz(path: Path, image_size: int, test_fraction: float, test_seed: int) 
     )
 
 
-def from_csv(path: Path, image_size: int, test_fraction: float, test_seed: int) -> Dataset:
+def from_csv(
+    path: Path, image_size: int, test_fraction: float, test_seed: int, annotations: Sequence[str] = ()
+) -> Dataset:
     """A CSV file with columns 'image' and 'label', and optionally 'split' and 'id'; see `text_table.read`.
+
+    Columns that `annotations` names are other labels of the training examples.
 
     Paths of images are relative to the file. Labels that are all whole numbers are the classes' numbers,
     others their names. A split is 'train', 'validation' or 'test', see `split_named`. Without ids, an
@@ -119,6 +136,8 @@ def from_csv(path: Path, image_size: int, test_fraction: float, test_seed: int) 
     where = f"data.dir: {path}"
     table = text_table.read(path, where)
     text_table.require(table, ("image", "label"), where)
+    for name in annotations:
+        text_table.require(table, (name.lower(),), f"noise.column: {path}")
     if not len(table):
         raise ConfigError(f"{where}: must have rows below its header, has none")
     rows, columns = range(len(table)), table.columns
@@ -137,9 +156,18 @@ def from_csv(path: Path, image_size: int, test_fraction: float, test_seed: int) 
     check_files(path.parent, columns["image"], path.name)
     images = ImageFiles(path.parent, columns["image"], image_size)
     positions = {str(name): np.flatnonzero(np.array(splits) == name) for name in set(splits)}
+    others = {
+        name: _of_text(
+            [columns[name.lower()][row] for row in positions.get("train", ())],
+            [table.lines[row] for row in positions.get("train", ())],
+            f"noise.column {name!r}: {path}",
+        )
+        for name in annotations
+    }
     return of_splits(
         {name: (images.take(at), labels[at], ids[at]) for name, at in positions.items()},
         f"{where}: split",
+        annotations=others,
         name=class_labels.readable(path.stem),
         test_fraction=test_fraction,
         test_seed=test_seed,
@@ -257,18 +285,7 @@ def _split(
     scaling: features.Scaling | None,
 ) -> Split:
     """Arrays as `Dataset` wants them; it checks the rest."""
-    if labels.dtype.kind == "U":
-        positions = {name: position for position, name in enumerate(class_names)}
-        unknown = sorted(set(labels.tolist()) - positions.keys())
-        if unknown:
-            raise ConfigError(f"{split} labels: {unknown[0]!r} is none of the classes {list(class_names)}")
-        labels = np.array([positions[name] for name in labels.tolist()], np.int64)
-    class_labels.check_numbers(labels, f"{split} labels")
-    if (beyond := labels >= len(class_names)).any():
-        raise ConfigError(
-            f"{split} labels: must be in [0, {len(class_names)}) for {len(class_names)} classes, "
-            f"got {labels[beyond][0]} in row {np.flatnonzero(beyond)[0]}"
-        )
+    labels = _numbered(labels, class_names, f"{split} labels")
     ids = np.arange(len(labels)) if ids is None else np.asarray(ids)
     if ids.ndim != 1 or ids.dtype.kind not in "iu":
         raise ConfigError(f"{split} ids: must be integers [N], got {ids.dtype} {list(ids.shape)}")
@@ -284,5 +301,37 @@ def _split(
         if scaling is None or len(scaling.scale) != images.shape[-1]:
             scaling = features.scaling(images)  # of other images than those of training, which is refused
         images = scaling(images)
-    given = Split(images, labels.astype(np.int32), ids)
+    given = Split(images, labels, ids)
     return given if (np.diff(ids) > 0).all() else given.take(np.argsort(ids, kind="stable"))
+
+
+def _numbered(labels: np.ndarray, class_names: Sequence[str], where: str) -> np.ndarray:
+    """Numbers or names of classes as int32 [N]."""
+    if labels.dtype.kind == "U":
+        positions = {name: position for position, name in enumerate(class_names)}
+        unknown = sorted(set(labels.tolist()) - positions.keys())
+        if unknown:
+            raise ConfigError(f"{where}: {unknown[0]!r} is none of the classes {list(class_names)}")
+        labels = np.array([positions[name] for name in labels.tolist()], np.int64)
+    class_labels.check_numbers(labels, where)
+    if (beyond := labels >= len(class_names)).any():
+        raise ConfigError(
+            f"{where}: must be in [0, {len(class_names)}) for {len(class_names)} classes, "
+            f"got {labels[beyond][0]} in row {np.flatnonzero(beyond)[0]}"
+        )
+    return labels.astype(np.int32)
+
+
+def _annotated(
+    train: Split, ids: ArrayLike | None, annotations: Mapping[str, ArrayLike], class_names: Sequence[str]
+) -> Split:
+    """A split with other labels of its examples, which come in the order of `ids`."""
+    order = np.arange(len(train)) if ids is None else np.argsort(np.asarray(ids), kind="stable")
+    found = {}
+    for name, each in annotations.items():
+        where = f"annotations {name!r}"
+        labels = _numbered(class_labels.read(each, where), class_names, where)
+        if len(labels) != len(train):
+            raise ConfigError(f"{where}: {len(labels)} labels of {len(train)} training examples")
+        found[name] = labels[order]
+    return dataclasses.replace(train, annotations=found)

@@ -3,8 +3,9 @@
 A noise model is a function (clean labels [N], num_classes, ids [N], *, seed, ...) -> noisy labels [N], a
 pure function of its arguments in which each example's draw depends on its id and not on its position. One
 that needs the images takes them as `images`, after the ids; one that must know which other training examples
-there are takes `all_ids`. Adding one: write it so, state its convention in
-the docstring, and name it in `_MODELS`; where its transition matrix is known, name that in `_TRANSITIONS`.
+there are takes `all_ids`, and one that reads other labels of the data set `annotations`. Adding one: write it
+so, state its convention in the docstring, and name it in `_MODELS`; where its transition matrix is known,
+name that in `_TRANSITIONS`.
 
 What is no relabelling has its own place: `grjax.noise.imbalance` and `grjax.noise.open_set`.
 """
@@ -31,6 +32,7 @@ from grjax.noise.class_map import (
     asymmetric_mnist,
     pair_flip,
 )
+from grjax.noise.column import label_column
 from grjax.noise.compose import BoundModel, compose
 from grjax.noise.human import cifar10_n, cifar100_n
 from grjax.noise.instance import instance_dependent
@@ -67,6 +69,7 @@ __all__ = [
     "compose",
     "create",
     "instance_dependent",
+    "label_column",
     "label_file",
     "names",
     "pair_flip",
@@ -91,6 +94,7 @@ _MODELS: dict[str, Callable[..., np.ndarray]] = {
     "asymmetric_mnist": asymmetric_mnist,
     "cifar10_n": cifar10_n,
     "cifar100_n": cifar100_n,
+    "column": label_column,
     "compose": compose,
     "file": label_file,
     "instance_dependent": instance_dependent,
@@ -129,7 +133,14 @@ _EXPECTED_RATES: dict[str, Callable[..., float]] = {
     "instance_dependent": instance.expected_rate,
 }
 
-_SUPPLIED = ("labels", "num_classes", "ids", "images", "all_ids")  # what the library passes itself
+_SUPPLIED = (
+    "labels",
+    "num_classes",
+    "ids",
+    "images",
+    "all_ids",
+    "annotations",
+)  # what the library passes itself
 
 
 def names() -> list[str]:
@@ -147,10 +158,12 @@ def create(name: str, *, seed: int = 0, **options: Any) -> Callable[..., NoisyLa
         rate: nominal noise rate, in [0, 1]; what it means is said in the model's docstring.
 
     Returns:
-      A function (labels, num_classes, ids=None, images=None, all_ids=None) -> `NoisyLabels`.
+      A function (labels, num_classes, ids=None, images=None, all_ids=None, *, annotations=None) ->
+      `NoisyLabels`.
       `labels`: integer [N] in [0, num_classes). `ids`: integer [N], by default 0..N-1. `images`: [N, ...],
       where a model needs them. `all_ids`: those of the whole training set, integer [M], where `ids` are a
-      part of it: a label file may hold labels for all of them.
+      part of it: a label file may hold labels for all of them. `annotations`: other labels of the examples,
+      integer [N] each, by name.
 
     Raises:
       ConfigError: unknown name or option, or a rate or seed out of range; the returned function raises
@@ -174,6 +187,8 @@ def create(name: str, *, seed: int = 0, **options: Any) -> Callable[..., NoisyLa
         ids: np.ndarray | None = None,
         images: np.ndarray | None = None,
         all_ids: np.ndarray | None = None,
+        *,
+        annotations: Mapping[str, np.ndarray] | None = None,
     ) -> NoisyLabels:
         ids = np.arange(len(labels)) if ids is None else np.asarray(ids)
         given = np.asarray(labels)
@@ -188,7 +203,7 @@ def create(name: str, *, seed: int = 0, **options: Any) -> Callable[..., NoisyLa
             raise ConfigError("noise: ids must be distinct, some occur more than once")
         if images is not None and len(images) != len(clean):
             raise ConfigError(f"noise: images must be one for each label, got {len(images)} for {len(clean)}")
-        noisy = model(clean, num_classes, ids, images, ids if all_ids is None else all_ids)
+        noisy = model(clean, num_classes, ids, images, ids if all_ids is None else all_ids, annotations)
         matrix = transition(name, num_classes, seed=seed, **options)
         expected = None
         if matrix is not None and len(clean):
@@ -269,10 +284,11 @@ def _bind(where: str, name: str, options: Mapping[str, Any]) -> BoundModel:
         ids: np.ndarray,
         images: np.ndarray | None,
         all_ids: np.ndarray,
+        annotations: Mapping[str, np.ndarray] | None,
     ) -> np.ndarray:
         if images is None and needs_images:
             raise ConfigError(f"{where}.name: {name!r} needs the images, none are given")
-        supplied = {"images": images, "all_ids": all_ids}
+        supplied = {"images": images, "all_ids": all_ids, "annotations": annotations}
         taken = {key: value for key, value in supplied.items() if key in parameters}
         return function(labels, num_classes, ids, **taken, **options)
 

@@ -1,11 +1,14 @@
 """Several kinds of label noise, one after the other."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-# (labels [N], num_classes, ids [N], images [N, ...] or None, all ids [M]) -> noisy labels [N]
-BoundModel = Callable[[np.ndarray, int, np.ndarray, np.ndarray | None, np.ndarray], np.ndarray]
+# (labels [N], num_classes, ids [N], images [N, ...] or None, all ids [M], other labels [N] by name or None)
+# -> noisy labels [N]
+BoundModel = Callable[
+    [np.ndarray, int, np.ndarray, np.ndarray | None, np.ndarray, Mapping[str, np.ndarray] | None], np.ndarray
+]
 
 
 def compose(
@@ -15,6 +18,7 @@ def compose(
     images: np.ndarray | None = None,
     *,
     all_ids: np.ndarray,
+    annotations: Mapping[str, np.ndarray] | None = None,
     parts: Sequence[BoundModel],
     seed: int,
 ) -> np.ndarray:
@@ -22,8 +26,8 @@ def compose(
 
     In a config, and for `grjax.noise.create`, each part is a section: {'name': 'pair_flip', 'rate': 0.2}. The
     parts draw independently of each other, with seeds that follow from the one of the composition: part k has
-    seed + k 2**64, so that the first draws as it would alone. Human labels and label files, which are checked
-    against the clean ones, can only be the first part.
+    seed + k 2**64, so that the first draws as it would alone. Human labels, label files and columns, which
+    stand for the clean ones, can only be the first part.
 
     T is the product of the parts' matrices. The nominal rate is what T expects of these examples, and less
     than the sum of the parts' where one part undoes what another did; for that reason the draw is not nested.
@@ -34,7 +38,8 @@ def compose(
       ids: example ids >= 0, integer [N].
       images: uint8 [N, height, width, channels], where a part needs them.
       all_ids: those of the whole training set, integer [M], for a part that is a label file.
-      parts: functions (labels, num_classes, ids, images, all_ids) -> labels.
+      annotations: other labels of the examples, for a part that is a column.
+      parts: functions (labels, num_classes, ids, images, all_ids, annotations) -> labels.
       seed: not used here: the parts have their own.
 
     Returns:
@@ -49,5 +54,5 @@ def compose(
     """
     noisy = labels.astype(np.int32)
     for part in parts:
-        noisy = part(noisy, num_classes, ids, images, all_ids)
+        noisy = part(noisy, num_classes, ids, images, all_ids, annotations)
     return noisy

@@ -27,7 +27,7 @@ def open_for(sweep: Sweep, folder: Path) -> str:
     """
     check_name(folder)
     try:
-        (folder / "trials").mkdir(parents=True, exist_ok=True)
+        (folder / layout.TRIALS).mkdir(parents=True, exist_ok=True)
         with exclusive(folder / ".queue.lock"):
             check(sweep, folder)
             path = folder / "sweep.json"
@@ -75,4 +75,4 @@ def check(sweep: Sweep, folder: Path) -> None:
 
 def workdir_of(folder: Path, number: int) -> Path:
     """The folder of a trial's run."""
-    return folder / "trials" / f"{number:04d}"
+    return folder / layout.TRIALS / f"{number:04d}"

@@ -128,7 +128,7 @@ class Shared:
         return self._images[1]
 
     def _dataset(self, config: ConfigDict) -> data.Dataset:
-        key = config.data.to_json(sort_keys=True)
+        key = config.data.to_json(sort_keys=True) + str(corruption.noise_columns(config))
         if key not in self._datasets:
             self._datasets[key] = corruption.load(config)
         return self._datasets[key]

@@ -32,10 +32,12 @@ NOT_PART_OF_THE_RUN = (
     "evaluate_start",
     "keep_checkpoints",
     "keep_predictions",
+    "mlflow",
     "noise.path",
     "open_set.dir",
     "profile",
     "tensorboard",
+    "wandb",
 )
 
 
@@ -187,8 +189,8 @@ def locked(workdir: Path) -> Iterator[None]:
         yield
 
 
-def record_start(workdir: Path, step: int) -> None:
-    """Appends to environment.json what this start of the run, from `step`, runs on."""
+def record_start(workdir: Path, step: int) -> dict[str, Any]:
+    """Appends to environment.json what this start of the run, from `step`, runs on; returns that."""
     path = workdir / layout.ENVIRONMENT
     starts = read_json(path) if path.exists() else []
     packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow-datasets")
@@ -210,6 +212,7 @@ def record_start(workdir: Path, step: int) -> None:
         }
     )
     write_json(path, starts)
+    return starts[-1]
 
 
 def _version(package: str) -> str | None:

@@ -8,6 +8,7 @@ metrics.jsonl      a row for each evaluation
 predictions/       N.npz: what was predicted for each example at step N, see `grjax.workdir.predictions`
 checkpoints/       the latest states
 dynamics.npz       at the end of the run: how each training example was learned, see `grjax.dynamics`
+loggers.json       ids of the run in Weights & Biases and MLflow, where it is logged there
 profile/           traces of the steps that `config.profile` names
 summary.json       the end of the run; a run without it is not finished
 .lock              held while a process trains there
@@ -29,6 +30,8 @@ PROFILE = "profile"
 SUMMARY = "summary.json"
 LOCK = ".lock"
 TENSORBOARD = "tensorboard"
+LOGGERS = "loggers.json"
+TRIALS = "trials"  # in the folder of a sweep: a run in each of its folders
 ARRAYS = "own.npz"  # what `grjax.fit` was given to train on
 CLEANED_LABELS = "cleaned_labels.npz"
 TARGET_LABELS = "target_labels.npz"

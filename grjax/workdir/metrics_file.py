@@ -9,29 +9,19 @@ from grjax.workdir.files import write_text
 
 
 class MetricsFile:
-    """metrics.jsonl: one row a line, in the order of steps; with TensorBoard events beside it.
+    """metrics.jsonl: one row a line, in the order of steps.
 
     Opened by a run that goes on at `step`, it forgets the rows after that step, which will come again, and
     a last line that was cut off. `rows` holds what the file holds.
     """
 
-    def __init__(self, workdir: Path, step: int, *, tensorboard: bool, write: bool = True):
+    def __init__(self, workdir: Path, step: int, *, write: bool = True):
         """`write`: whether this process writes; of several, one does."""
         self._path = workdir / layout.METRICS
         self._write = write
-        self._events = None
         self.rows = [row for row in read_rows(self._path) if row["step"] <= step]
         if write:
             write_text(self._path, "".join(_line(row) for row in self.rows))
-        if write and tensorboard:
-            from tensorboardX import SummaryWriter
-
-            self._events = SummaryWriter(str(workdir / layout.TENSORBOARD), purge_step=step + 1)
-
-    def close(self) -> None:
-        """Ends the threads that write TensorBoard events."""
-        if self._events is not None:
-            self._events.close()
 
     def has(self, step: int) -> bool:
         """Whether there is a row for the step."""
@@ -43,11 +33,6 @@ class MetricsFile:
         if self._write:
             with open(self._path, "a", encoding="utf-8") as file:
                 file.write(_line(row))
-        if self._events is not None:
-            for key, value in row.items():
-                if key not in ("step", "seconds") and value is not None:
-                    self._events.add_scalar(key, value, row["step"])
-            self._events.flush()
 
 
 def read_rows(path: Path) -> list[Row]:

@@ -51,8 +51,7 @@ def histograms(run: Run) -> Drawing:
     above = [f"{np.mean(p[-1, members] > 0.5):.1%} of {name} examples" for name, members, _ in groups]
     return Drawing(
         figure,
-        "Bars of a group add up to 1. Wrong labels at the right are memorised; right ones at the left are "
-        "hard, or not learnt.",
+        "Bars of a group add up to 1. Right labels at the left are hard, or not learned.",
         f"At the end, p is above one half for {' and '.join(above)}.",
     )
 
@@ -86,8 +85,7 @@ def weight(run: Run) -> Drawing:
     peak = grid[np.argmax(log_weight(weights[-1][0], grid))]
     return Drawing(
         figure,
-        "w(p) is the L1 norm of the gradient that an example sends to the logits: those under a high line "
-        "are learnt from.",
+        "w(p) is the L1 norm of the gradient that an example sends to the logits.",
         f"The weight of {run.config['loss']['name']} is largest at p = {peak:.2f}.",
     )
 
@@ -106,8 +104,8 @@ def weight_share(run: Run) -> Drawing:
     label_ends(axes, [(shares[-1], f"last {shares[-1]:.3f}", MISLABELLED), (rate, "as many", QUIET)])
     return Drawing(
         figure,
-        f"Wrong labels are {rate:.3f} of the examples (dotted). Above that they pull harder than right ones, "
-        "below it the loss passes over them.",
+        f"Wrong labels are {rate:.3f} of the examples (dotted). Above that line, a wrong label carries more "
+        "weight than a right one on average.",
         f"At the end, mislabelled examples carry {shares[-1]:.3f} of the weight; they are {rate:.3f} of the "
         "examples.",
     )

@@ -38,8 +38,7 @@ def test_accuracy(runs: Sequence[Run]) -> Drawing:
         runs,
         "test_accuracy",
         "test accuracy",
-        "The last epoch is the result. Where curves part after a common rise, a run has begun to fit wrong "
-        "labels.",
+        "The last epoch is the result.",
     )
 
 
@@ -49,7 +48,7 @@ def memorisation(runs: Sequence[Run]) -> Drawing:
         runs,
         "memorisation",
         "fraction of wrong labels predicted",
-        "Of the mislabelled training examples, the fraction whose wrong label is predicted. Lower is better.",
+        "Of the mislabelled training examples, the fraction whose wrong label is predicted.",
     )
 
 
@@ -59,7 +58,7 @@ def train_accuracy_intact(runs: Sequence[Run]) -> Drawing:
         runs,
         "train_accuracy_intact",
         "train accuracy, intact labels",
-        "Against the labels before noise, which no run has seen. Higher is better.",
+        "Against the labels before noise, which no run has seen.",
     )
 
 
@@ -69,7 +68,7 @@ def mean_p_clean(runs: Sequence[Run]) -> Drawing:
         runs,
         "mean_p_clean",
         "mean p of clean examples",
-        "p is the probability of the given label. Near 1 the right labels are learnt.",
+        "p is the probability of the given label.",
     )
 
 
@@ -79,7 +78,7 @@ def mean_p_mislabelled(runs: Sequence[Run]) -> Drawing:
         runs,
         "mean_p_mislabelled",
         "mean p of mislabelled examples",
-        "The further below the curve of the clean examples, the better p tells wrong labels from right ones.",
+        "p is the probability of the given label, which is wrong here.",
     )
 
 

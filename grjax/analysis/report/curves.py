@@ -1,4 +1,4 @@
-"""Learning curves of one run: what is learnt of the data, and what of the wrong labels."""
+"""Learning curves of one run: what is learned of the data, and what of the wrong labels."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -44,8 +44,7 @@ def test_accuracy(run: Run) -> Drawing:
     label_ends(axes, ends, gap=0.15)
     return Drawing(
         figure,
-        "The last epoch is the result. The best one is chosen on the data that it is measured on. A curve "
-        "that falls after an early peak has begun to fit wrong labels.",
+        "The last epoch is the result. The best one is chosen on the data that it is measured on.",
         f"Over {run.epochs[-1]:.4g} epochs: {'; '.join(words)}.",
     )
 
@@ -68,8 +67,7 @@ def train_accuracy(run: Run) -> Drawing:
     label_ends(axes, ends)
     return Drawing(
         figure,
-        f"A model that predicts every true class agrees with {1 - rate:.3f} of the noisy labels (dotted). "
-        "Above it, noise is being fitted."
+        f"A model that predicts every true class agrees with {1 - rate:.3f} of the noisy labels (dotted)."
         if rate > 0
         else "The labels are as they came: noisy and intact ones are the same.",
         f"Training accuracy ends at {' and '.join(words)}.",
@@ -117,8 +115,7 @@ def mean_p(run: Run) -> Drawing:
     band = " Bands hold the middle half of the examples." if run.history is not None else ""
     return Drawing(
         figure,
-        "p is the probability of the label that an example was given. The wider the gap, the better p tells "
-        f"wrong labels from right ones.{band}",
+        f"p is the probability of the label that an example was given.{band}",
         f"The mean p of the given label ends at {' and '.join(words)}.",
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 import markdown_it
 
 from grjax import config as config_lib
-from grjax.analysis.report import comparison, trials
+from grjax.analysis.report import comparison, trials, verdict
 from grjax.analysis.report.runs import Run
 from grjax.analysis.report.trials import Sweep
 
@@ -32,9 +32,10 @@ def exact(value: Any) -> str:
 
 
 def of_runs(found: Sequence[Run]) -> dict[str, Any]:
-    """What the template is given of one run or several, but for the figures."""
+    """What the template is given of one run or several, except the figures."""
     return {
         "title": _title(found),
+        "verdict": verdict.of_run(found[0]) if len(found) == 1 else verdict.of_runs(found),
         "notices": [
             f"{run.name} is not finished: measured up to step {run.rows[-1]['step']} of "
             f"{config_lib.steps(run.config, 'train', run.steps_per_epoch)}."
@@ -49,7 +50,7 @@ def of_runs(found: Sequence[Run]) -> dict[str, Any]:
 
 
 def of_sweep(sweep: Sweep) -> dict[str, Any]:
-    """What the template is given of a sweep, but for the figures."""
+    """What the template is given of a sweep, except the figures."""
     complete = sum(len(setting.complete) for setting in sweep.settings)
     failed = len(sweep.results) - complete
     config = trials.shared_config(sweep)
@@ -65,6 +66,7 @@ def of_sweep(sweep: Sweep) -> dict[str, Any]:
         "notices": [f"{failed} of {len(sweep.results)} trials failed; {sweep.first_error()}"]
         if failed
         else [],
+        "verdict": None,
         "facts": [],
         "comparison": None,
         "sweep": {

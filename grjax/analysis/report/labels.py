@@ -21,8 +21,7 @@ def confusion(run: Run) -> Drawing:
     agree = float(np.mean(predicted == run.noise.labels))
     return Drawing(
         _heat_map(matrix, run.class_names, "given label", "predicted label"),
-        f"Training set, rows in per cent. The model contradicts {1 - agree:.3f} of the given labels; a "
-        "strong cell off the diagonal is a confusion to look into.",
+        f"Training set, rows in per cent. The model contradicts {1 - agree:.3f} of the given labels.",
         f"The prediction equals the given label for {agree:.3f} of the training examples.",
     )
 
@@ -81,8 +80,7 @@ def class_accuracy(run: Run) -> Drawing:
     of_them = f"the {len(shown)} lowest of {num_classes}" if len(shown) < num_classes else "lowest first"
     return Drawing(
         figure,
-        f"Classes, {of_them}. One far below the others, or one that its noise rate pulls down, hides in the "
-        "mean.",
+        f"Classes, {of_them}. A high noise rate may be what pulls a class down.",
         f"Test accuracy goes from {accuracy[worst]:.3f} (class {run.class_names[worst]}) to "
         f"{accuracy[best]:.3f} (class {run.class_names[best]}).",
     )

@@ -29,50 +29,184 @@ from grjax.workdir.files import write_text
 
 
 class Entry(NamedTuple):
-    """A figure of the page: where it stands, how its files are called, and what draws it."""
+    """A figure of the page: where it stands, how its files are called, what to look for, what draws it."""
 
     section: str
     name: str
     title: str
+    look_for: str  # a sentence
     draw: Callable[[Any], Drawing]  # of a Run, or of several; raises UnavailableError where there is nothing
 
 
 OF_A_RUN = (
-    Entry("Learning curves", "test_accuracy", "Test accuracy", curves.test_accuracy),
-    Entry("Learning curves", "train_accuracy", "Training accuracy", curves.train_accuracy),
-    Entry("Learning curves", "memorisation", "Memorisation", curves.memorisation),
-    Entry("Agreement with the labels", "mean_p", "Mean p", curves.mean_p),
-    Entry("Agreement with the labels", "p_histograms", "Distribution of p", agreement.histograms),
-    Entry("Agreement with the labels", "weight", "Weight of the loss", agreement.weight),
-    Entry("Agreement with the labels", "weight_share", "Weight on wrong labels", agreement.weight_share),
-    Entry("Selection", "selection", "What the method keeps", curves.selection),
-    Entry("Classes", "injected_transition", "Injected transition matrix", labels.injected_transition),
-    Entry("Classes", "estimated_transition", "Estimated transition matrix", labels.estimated_transition),
-    Entry("Classes", "confusion", "Given and predicted labels", labels.confusion),
-    Entry("Classes", "class_accuracy", "Accuracy on each class", labels.class_accuracy),
+    Entry(
+        "Learning curves",
+        "test_accuracy",
+        "Test accuracy",
+        "Look for a fall after an early peak: from there on, the network fits wrong labels.",
+        curves.test_accuracy,
+    ),
+    Entry(
+        "Learning curves",
+        "train_accuracy",
+        "Training accuracy",
+        "Look for the curve of the noisy labels above the dotted line: there, noise is being fitted.",
+        curves.train_accuracy,
+    ),
+    Entry(
+        "Learning curves",
+        "memorisation",
+        "Memorisation",
+        "Look for a rise: it shows wrong labels that the network learns by heart.",
+        curves.memorisation,
+    ),
+    Entry(
+        "Agreement with the labels",
+        "mean_p",
+        "Mean p",
+        "Look for the gap between the curves: the wider, the better p tells wrong labels from right ones.",
+        curves.mean_p,
+    ),
+    Entry(
+        "Agreement with the labels",
+        "p_histograms",
+        "Distribution of p",
+        "Look for mislabelled examples at the right: the network has memorised their labels.",
+        agreement.histograms,
+    ),
+    Entry(
+        "Agreement with the labels",
+        "weight",
+        "Weight of the loss",
+        "Look for the examples under the high part of the line: the network learns from those.",
+        agreement.weight,
+    ),
+    Entry(
+        "Agreement with the labels",
+        "weight_share",
+        "Weight on wrong labels",
+        "Look for the curve below the dotted line: there, the loss gives wrong labels less weight.",
+        agreement.weight_share,
+    ),
+    Entry(
+        "Selection",
+        "selection",
+        "What the method keeps",
+        "Look for purity above the dotted line: the method leaves out wrong labels more than right ones.",
+        curves.selection,
+    ),
+    Entry(
+        "Classes",
+        "injected_transition",
+        "Injected transition matrix",
+        "Look for the strong cells off the diagonal: those confusions are the noise.",
+        labels.injected_transition,
+    ),
+    Entry(
+        "Classes",
+        "estimated_transition",
+        "Estimated transition matrix",
+        "Look for the same strong cells as in the injected matrix: the network then sees through the noise.",
+        labels.estimated_transition,
+    ),
+    Entry(
+        "Classes",
+        "confusion",
+        "Given and predicted labels",
+        "Look for strong cells off the diagonal: the network contradicts many of those labels.",
+        labels.confusion,
+    ),
+    Entry(
+        "Classes",
+        "class_accuracy",
+        "Accuracy on each class",
+        "Look for a class far below the others: the mean accuracy hides it.",
+        labels.class_accuracy,
+    ),
 )
 
 OF_SEVERAL = (
-    Entry("Learning curves", "test_accuracy", "Test accuracy", comparison.test_accuracy),
-    Entry("Learning curves", "train_accuracy", "Training accuracy", comparison.train_accuracy_intact),
-    Entry("Learning curves", "memorisation", "Memorisation", comparison.memorisation),
-    Entry("Agreement with the labels", "mean_p_clean", "Mean p, clean examples", comparison.mean_p_clean),
+    Entry(
+        "Learning curves",
+        "test_accuracy",
+        "Test accuracy",
+        "Look for where the curves part after a common rise: the lower runs have begun to fit wrong labels.",
+        comparison.test_accuracy,
+    ),
+    Entry(
+        "Learning curves",
+        "train_accuracy",
+        "Training accuracy",
+        "Look for the highest curve at the end: that run predicts the most true labels of its training set.",
+        comparison.train_accuracy_intact,
+    ),
+    Entry(
+        "Learning curves",
+        "memorisation",
+        "Memorisation",
+        "Look for the lowest curve: that run learns the fewest wrong labels by heart.",
+        comparison.memorisation,
+    ),
+    Entry(
+        "Agreement with the labels",
+        "mean_p_clean",
+        "Mean p, clean examples",
+        "Look for curves near 1: those runs have learned the right labels.",
+        comparison.mean_p_clean,
+    ),
     Entry(
         "Agreement with the labels",
         "mean_p_mislabelled",
         "Mean p, mislabelled",
+        "Look for curves far below those of the clean examples: there, p tells wrong labels from right ones.",
         comparison.mean_p_mislabelled,
     ),
-    Entry("Agreement with the labels", "weight", "Weight of the loss", comparison.weight),
-    Entry("Selection", "kept_purity", "Purity of what is kept", comparison.kept_purity),
-    Entry("Selection", "kept_recall", "Recall of what is kept", comparison.kept_recall),
+    Entry(
+        "Agreement with the labels",
+        "weight",
+        "Weight of the loss",
+        "Look for the p at which each line is highest: a run learns most from examples with that p.",
+        comparison.weight,
+    ),
+    Entry(
+        "Selection",
+        "kept_purity",
+        "Purity of what is kept",
+        "Look for the highest curve: that method leaves out the most wrong labels.",
+        comparison.kept_purity,
+    ),
+    Entry(
+        "Selection",
+        "kept_recall",
+        "Recall of what is kept",
+        "Look for a low curve: that method leaves out many right labels, too.",
+        comparison.kept_recall,
+    ),
 )
 
 
 OF_A_SWEEP = (
-    Entry("Learning curves", "learning_curves", "Each setting", multiples.learning_curves),
-    Entry("Emphasis mode", "accuracy_by_mode", "Accuracy by emphasis mode", multiples.accuracy_by_mode),
-    Entry("Emphasis mode", "best_mode", "Best mode", multiples.best_mode),
+    Entry(
+        "Learning curves",
+        "learning_curves",
+        "Each setting",
+        "Look for panels in which the test accuracy falls while the noisy labels are fitted.",
+        multiples.learning_curves,
+    ),
+    Entry(
+        "Emphasis mode",
+        "accuracy_by_mode",
+        "Accuracy by emphasis mode",
+        "Look for the line that is highest at a noise rate: its emphasis mode suits that rate.",
+        multiples.accuracy_by_mode,
+    ),
+    Entry(
+        "Emphasis mode",
+        "best_mode",
+        "Best mode",
+        "Look for whether the best mode moves as the noise rate grows.",
+        multiples.best_mode,
+    ),
 )
 
 
@@ -170,6 +304,7 @@ def _figure(entry: Entry, subject: Run | Sequence[Run] | Sweep, files: dict[str,
         "name": entry.name,
         "title": entry.title,
         "svg": image,
+        "look_for": entry.look_for,
         "caption": drawing.caption,
         "wide": bool(width > WIDTH),
         "tall": bool(width <= WIDTH < height),
