@@ -2,12 +2,15 @@
 
   python -m benchmarks.audit find --data=digits
   python -m benchmarks.audit find --data=fashion_mnist --dir=/usr/share/datasets       on 3,000 examples
+  python -m benchmarks.audit export --data=digits           labels that are right, before and after an export
+  python -m benchmarks.audit export --data=fashion_mnist --dir=/usr/share/datasets     on 3,000 examples
   python -m benchmarks.audit retrain                        digits: train, audit, export, train again
   python -m benchmarks.audit dynamics                       what collecting them costs a train step
 
 Needs cleanlab (the extra 'dev'), which is used as its users do: probabilities from five-fold cross-validation
 of the same network in the same settings, but with cross-entropy and a third and a tenth of the learning
-rate, then `find_label_issues` and `get_label_quality_scores`. Stores docs/results/data/audit_*.json.
+rate, then `find_label_issues` and `get_label_quality_scores`. Stores docs/results/data/audit_*.json; export
+and retrain go on with what is stored there.
 """
 
 import argparse
@@ -41,6 +44,7 @@ from grjax.evaluate import device_data
 from grjax.fit import recipe
 
 CASES = tuple(itertools.product(("symmetric", "pair_flip"), (0.2, 0.4)))
+EXPORTED = (("symmetric", 0.0), *CASES, ("instance_dependent", 0.4))
 EPOCHS = {"digits": 40.0, "fashion_mnist": 20.0}
 FASHION_EXAMPLES = 3000
 
@@ -48,11 +52,7 @@ FASHION_EXAMPLES = 3000
 def find(name: str, dir: str | None, seeds: range, store: bool) -> list[dict[str, Any]]:
     """Each case of noise and seed by each method: how well its score tells wrong labels from right ones."""
     require("cleanlab", "dev")
-    train = data.load(name, dir=dir).splits["train"]
-    if name == "fashion_mnist":
-        train = train.take(np.arange(FASHION_EXAMPLES))
-    # Images as vectors: an MLP costs a tenth of the CNN, and all are what `audit` does with features.
-    features = np.asarray(train.images).reshape(len(train), -1).astype(np.float32)
+    train, features = _vectors(name, dir, first=0)
     results = []
     for seed, (kind, rate) in itertools.product(seeds, CASES):
         noisy = noise.create(kind, rate=rate, seed=seed)(train.labels, 10, train.ids)
@@ -74,6 +74,58 @@ def find(name: str, dir: str | None, seeds: range, store: bool) -> list[dict[str
         if store:  # what is done, should the rest not be
             _store(f"find_{name}", results)
     return results
+
+
+def _vectors(name: str, dir: str | None, first: int) -> tuple[data.Split, np.ndarray]:
+    """The training examples, and their images as vectors: an MLP costs a tenth of the CNN."""
+    train = data.load(name, dir=dir).splits["train"]
+    if name == "fashion_mnist":
+        train = train.take(np.arange(first, first + FASHION_EXAMPLES))
+    return train, np.asarray(train.images).reshape(len(train), -1).astype(np.float32)
+
+
+def export(name: str, dir: str | None, seeds: range, store: bool) -> list[dict[str, Any]]:
+    """Each case and seed: how many labels are right as given, with every suggestion, and as exported."""
+    train, features = _vectors(name, dir, first=20_000)  # others than the rules were first tried on
+    results = _stored(f"export_{name}") if store else []
+    done = {(row["noise"], row["rate"], row["seed"], row["folds"]) for row in results}
+    for seed, (kind, rate), folds in itertools.product(seeds, EXPORTED, (None, 5)):
+        if (kind, rate, seed, folds) in done:
+            continue
+        noisy = noise.create(kind, rate=rate, seed=seed)(train.labels, 10, train.ids, train.images)
+        audit = analysis.audit(features, noisy.labels, {"train_epochs": EPOCHS[name]}, folds=folds, seed=seed)
+        right = {
+            key: float((labels == train.labels).mean())
+            for key, labels in (
+                ("given", audit.given),
+                ("suggestions", audit.corrected),
+                ("exported", audit.cleaned_labels),
+            )
+        }
+        counts = {key: audit.summary()[key] for key in ("num_suspected", "num_relabelled", "kept_as_given")}
+        row = {"data": name, "noise": kind, "rate": rate, "seed": seed, "folds": folds, **right, **counts}
+        results.append(row)
+        _print(row)
+        if store:
+            _store(f"export_{name}", results)
+    _print_export(results)
+    return results
+
+
+def _print_export(results: list[dict[str, Any]]) -> None:
+    keys = ("given", "suggestions", "exported")
+    print(f"| noise | folds | seeds | {' | '.join(keys)} | least exported - given | runs relabelled |")
+    print("|---|---|---|" + "---|" * (len(keys) + 2))
+    for (kind, rate), folds in itertools.product(EXPORTED, (None, 5)):
+        rows = [row for row in results if (row["noise"], row["rate"], row["folds"]) == (kind, rate, folds)]
+        if rows:
+            cells = [spread([row[key] for row in rows]) for key in keys]
+            least = min(row["exported"] - row["given"] for row in rows)
+            some = sum(row["num_relabelled"] > 0 for row in rows)
+            print(
+                f"| {kind} {rate:.0%} | {folds or 'one run'} | {len(rows)} | {' | '.join(cells)} "
+                f"| {least:+.3f} | {some} of {len(rows)} |"
+            )
 
 
 def _cleanlab(
@@ -126,10 +178,13 @@ def table(results: list[dict[str, Any]]) -> None:
             print(f"| {kind} {rate:.0%} | {method} | {' | '.join(cells)} |")
 
 
-def retrain(seeds: range) -> list[dict[str, Any]]:
+def retrain(seeds: range, store: bool) -> list[dict[str, Any]]:
     """Digits by configs/digits.py: on noisy labels, on those that its audit exports, on the right ones."""
-    results = []
+    results = _stored("retrain") if store else []
+    done = {(row["noise"], row["rate"], row["seed"]) for row in results}
     for (kind, rate), seed in itertools.product(CASES, seeds):
+        if (kind, rate, seed) in done:
+            continue
         with tempfile.TemporaryDirectory() as folder:
             workdir = Path(folder) / "run"
             before = run({"noise": {"name": kind, "rate": rate}}, seed, workdir)
@@ -147,17 +202,22 @@ def retrain(seeds: range) -> list[dict[str, Any]]:
                 "rate": rate,
                 "seed": seed,
                 **accuracy,
-                "labels_right": found["corrected_accuracy"],
+                "labels_given_right": found["given_accuracy"],
+                "labels_right": found["cleaned_accuracy"],
             }
         )
         print(results[-1], flush=True)
+        if store:
+            _store("retrain", results)
     print(
-        "| noise | trained on noisy labels | on exported ones | on the right ones | exported labels right |"
+        "| noise | trained on noisy labels | on exported ones | on the right ones | given labels right "
+        "| exported labels right |"
     )
-    print("|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|")
+    columns = ("noisy", "cleaned", "right", "labels_given_right", "labels_right")
     for kind, rate in CASES:
         rows = [row for row in results if (row["noise"], row["rate"]) == (kind, rate)]
-        cells = [spread([row[key] for row in rows]) for key in ("noisy", "cleaned", "right", "labels_right")]
+        cells = [spread([row[key] for row in rows]) for key in columns]
         print(f"| {kind} {rate:.0%} | {' | '.join(cells)} |")
     return results
 
@@ -197,6 +257,11 @@ def dynamics(rounds: int, steps_a_round: int = 40) -> dict[str, Any]:
     return result
 
 
+def _stored(name: str) -> list[dict[str, Any]]:
+    path = RESULTS / f"audit_{name}.json"
+    return json.loads(path.read_text())["results"] if path.exists() else []
+
+
 def _store(name: str, results: Any) -> None:
     stored = {"environment": environment(), "results": results}
     (RESULTS / f"audit_{name}.json").write_text(json.dumps(stored, indent=1) + "\n")
@@ -208,7 +273,7 @@ def _print(row: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("what", choices=["find", "retrain", "dynamics"])
+    parser.add_argument("what", choices=["find", "export", "retrain", "dynamics"])
     parser.add_argument("--data", choices=list(EPOCHS), default="digits")
     parser.add_argument("--dir", help="the data set's files; see grjax.data.load")
     parser.add_argument("--seeds", type=int, default=3)
@@ -222,8 +287,10 @@ def main() -> None:
     if flags.what == "find":
         results, name = find(flags.data, flags.dir, seeds, not flags.no_store), f"find_{flags.data}"
         table(results)
+    elif flags.what == "export":
+        results, name = export(flags.data, flags.dir, seeds, not flags.no_store), f"export_{flags.data}"
     elif flags.what == "retrain":
-        results = retrain(seeds)
+        results = retrain(seeds, not flags.no_store)
     else:
         results = dynamics(flags.rounds)
     if not flags.no_store:

@@ -2,6 +2,7 @@
 
   grjax [train]  --config=CONFIG --workdir=FOLDER   trains; a run that is found in the folder goes on
   grjax sweep    --config=CONFIG --workdir=FOLDER   trains the trials of a config with `get_sweep`
+  grjax tune     --config=CONFIG --workdir=FOLDER   chooses a loss on noisy labels, trains with it
   grjax evaluate --workdir=FOLDER [--step=N]        measures a checkpoint again, class by class
   grjax noise    --config=CONFIG --workdir=FOLDER   draws and counts the labels, and trains nothing
   grjax report   --workdir=FOLDER,FOLDER,…          puts runs, or a sweep, on one page
@@ -30,7 +31,7 @@ from grjax.paths import as_path
 if TYPE_CHECKING:
     from grjax.config.files import ConfigFile
 
-MODES = ["train", "sweep", "evaluate", "noise", "report", "audit"]
+MODES = ["train", "sweep", "tune", "evaluate", "noise", "report", "audit"]
 DEFAULT_CONFIG = "digits"
 CONFIG_HELP = "The experiment: a file or a shipped name; single keys are set by --config.KEY=VALUE."
 
@@ -91,7 +92,7 @@ def _define_flags(arguments: list[str]) -> tuple["ConfigFile", list[str]]:
       The file of --config, and the other arguments.
     """
     from absl import flags
-    from ml_collections import config_flags
+    from ml_collections import ConfigDict, config_flags
 
     flags.DEFINE_string(
         "workdir", "runs/digits", "Folder of the run; a run found there goes on. report: RUN,RUN,…"
@@ -99,7 +100,7 @@ def _define_flags(arguments: list[str]) -> tuple["ConfigFile", list[str]]:
     flags.DEFINE_enum("mode", "train", MODES, "What to do.")
     flags.DEFINE_integer("step", None, "evaluate: which checkpoint; by default the latest.")
     flags.DEFINE_bool("export", False, "audit: write the cleaned labels as a file to train on.")
-    flags.DEFINE_bool("dry_run", False, "sweep: list the trials, and what is done already.")
+    flags.DEFINE_bool("dry_run", False, "sweep, tune: list the trials, and what is done already.")
     flags.DEFINE_bool("debug", False, "Show the traceback of every error.")
     flags.DEFINE_string("coordinator", None, "Several hosts: host:port of process 0.")
     flags.DEFINE_integer("num_processes", None, "Several hosts: how many processes.")
@@ -119,9 +120,14 @@ def _define_flags(arguments: list[str]) -> tuple["ConfigFile", list[str]]:
 
     given, arguments = files.take_from(arguments, DEFAULT_CONFIG)
     file = files.ConfigFile(given)
+    from grjax.sweep.definition import OPTIONS
+    from grjax.tune.definition import options
+
+    overridden = copy.deepcopy(file.config)  # in place
+    overridden.tune, overridden.sweep = ConfigDict(options()), ConfigDict(OPTIONS)
     config_flags.DEFINE_config_dict(
         "config",
-        copy.deepcopy(file.config),  # it is overridden in place
+        overridden,
         CONFIG_HELP,
         lock_config=False,
         accept_new_attributes=True,
@@ -136,9 +142,9 @@ def _main(argv: list[str], file: "ConfigFile", start: float) -> None:
     given = flags.FLAGS
     if len(argv) > 1:
         raise app.UsageError(f"unknown argument {argv[1]!r}")
-    for flag, mode in (("step", "evaluate"), ("export", "audit"), ("dry_run", "sweep")):
-        if given[flag].value not in (None, False) and given.mode != mode:
-            raise app.UsageError(f"--{flag} is for --mode={mode}")
+    for flag, modes in (("step", ["evaluate"]), ("export", ["audit"]), ("dry_run", ["sweep", "tune"])):
+        if given[flag].value not in (None, False) and given.mode not in modes:
+            raise app.UsageError(f"--{flag} is for --mode={' and --mode='.join(modes)}")
     logging.set_verbosity(logging.ERROR)
     _keep_compiled(given.compilation_cache)
     if not given.debug:
@@ -180,9 +186,13 @@ def _run(file: "ConfigFile", start: float) -> None:
         if given.dry_run:
             phases.run(sweep, workdir, dry_run=True)
             return
-        once = ["--config.sweep.workers=1", "--config.sweep.retry_failed=false"]
-        with workers.others(sweep, workdir, [sys.executable, *sys.argv, *once]):
+        with workers.others(sweep, workdir, _another_worker()):
             phases.run(sweep, workdir)
+    elif mode == "tune":
+        from grjax.tune import run as tune_run
+
+        command = [*_another_worker(), "--config.tune.train=false"]
+        tune_run.tune_file(file, overrides, workdir, command, dry_run=given.dry_run)
     else:
         from grjax import config as config_lib
 
@@ -195,6 +205,12 @@ def _run(file: "ConfigFile", start: float) -> None:
             from grjax.train import train_and_evaluate
 
             train_and_evaluate(config, workdir, start)
+
+
+def _another_worker() -> list[str]:
+    """The command that starts another worker on the folder of this one."""
+    once = ["--config.sweep.workers=1", "--config.sweep.retry_failed=false"]
+    return [sys.executable, *sys.argv, *once]
 
 
 def _keep_compiled(cache: str) -> None:

@@ -12,8 +12,9 @@ from scipy import stats
 
 from grjax import analysis, config
 from grjax import mixture as mixtures
-from grjax.analysis import audit_page, cross_validation, suspects
+from grjax.analysis import audit_page, cross_validation, relabel, suspects
 from grjax.analysis.audit_run import audit_run
+from grjax.analysis.relabel import Relabelling
 from grjax.errors import ConfigError, WorkdirError
 from grjax.noise import NoisyLabels
 from grjax.progress import Display
@@ -159,6 +160,8 @@ def test_an_audit_of_a_run_finds_the_injected_noise_and_is_written(run, tmp_path
     assert all(line["given_label"] == given[line["id"]] for line in lines)
     assert len(lines[0]["p"]) == 11
     assert all(line["suspected"] == (rank < result["num_suspected"]) for rank, line in enumerate(lines))
+    assert sum(line["relabelled"] for line in lines) == result["num_relabelled"] == result["num_suspected"]
+    assert result["kept_as_given"] == []
 
     pages = sorted(workdir.glob("audit*.html"))
     assert len(pages) == -(-result["num_suspected"] // 200) > 1
@@ -180,7 +183,63 @@ def test_an_audit_of_a_run_finds_the_injected_noise_and_is_written(run, tmp_path
     layer = {"noise": {"name": "file", "path": str(workdir / "cleaned_labels.npz")}, "train_steps": 1}
     again = config.resolve(config.unflatten({"model.name": "mlp", "tensorboard": False, **layer}))
     summary = train_and_evaluate(again, tmp_path / "again", display=Display(quiet=True))
-    assert summary["noise_rate_realised"] == pytest.approx(1 - truth["corrected_accuracy"])
+    assert summary["noise_rate_realised"] == pytest.approx(1 - truth["cleaned_accuracy"])
+
+
+def test_an_export_says_which_labels_it_keeps(run, tmp_path, capsys, monkeypatch):
+    workdir = Path(shutil.copytree(run, tmp_path / "run"))
+    reason = "all of them are kept: for the test"
+    monkeypatch.setattr(
+        relabel, "decide", lambda given, *rest: Relabelling(np.zeros(len(given), bool), (reason,))
+    )
+    result = audit_run(workdir, export=True)
+    assert result["num_relabelled"] == 0
+    assert json.loads((workdir / "audit.json").read_text())["kept_as_given"] == [reason]
+    assert reason in capsys.readouterr().out
+    page = (workdir / "audit.html").read_text()
+    assert "in place of 0 of them. All of them are kept: for the test." in page
+    with np.load(workdir / "cleaned_labels.npz") as cleaned, np.load(workdir / "noise.npz") as noise:
+        np.testing.assert_array_equal(cleaned["labels"], noise["noisy_labels"])
+    assert result["against_truth"]["cleaned_accuracy"] == result["against_truth"]["given_accuracy"]
+
+
+def relabelled(given, suspects, doubt=0.0, num_classes=4):
+    """What of suspects {position: suggestion} is put in place, and why not the others."""
+    given, suggested, score = np.asarray(given), np.array(given), np.full(len(given), doubt)
+    suspected = np.zeros(len(given), bool)
+    for position, label in suspects.items():
+        suggested[position], suspected[position], score[position] = label, True, 1 - doubt
+    names = ("ant", "bee", "cat", "dog")[:num_classes]
+    found = relabel.decide(given, suggested, suspected, score, names)
+    return found.relabelled, found.reasons
+
+
+def test_suggestions_need_more_suspects_than_mistakes_that_the_network_expects():
+    labels = np.repeat([0, 1, 2, 3], 25)
+    few = {position: (labels[position] + 1) % 4 for position in range(0, 100, 11)}
+    # It expects 100 times the doubt: 5.3 + 2 sqrt(5.3) < 10 < 5.4 + 2 sqrt(5.4).
+    believed, reasons = relabelled(labels, few, doubt=0.053)
+    assert (believed.sum(), reasons) == (10, ())
+    kept, [reason] = relabelled(labels, few, doubt=0.054)
+    assert not kept.any()
+    assert reason.startswith(
+        "all 10 suspected labels are kept: the network itself expects to be mistaken about 5"
+    )
+    assert relabelled(labels, {}, doubt=0.5)[1] == ()
+
+
+def test_labels_of_a_class_that_the_network_has_given_up_are_kept():
+    labels = np.repeat([0, 1, 2, 3], [12, 60, 60, 60])
+    lost = dict.fromkeys(range(5), 1)  # 5 of 12
+    others = {position: 2 + position % 2 for position in range(12, 28)}
+    believed, [reason] = relabelled(labels, lost | others)
+    assert np.flatnonzero(believed).tolist() == list(others)
+    assert reason.startswith("5 of 21 suspected labels are kept: by the suggestions 'ant' would lose more")
+    assert relabelled(labels, dict(list(lost.items())[:4]) | others)[0].sum() == 20  # 4 of 12 are a third
+    # More than a quarter of all suggestions: then none is believed.
+    believed, [reason] = relabelled(labels, lost | dict(list(others.items())[:14]))
+    assert not believed.any()
+    assert reason.startswith("all 19 suspected labels are kept: by the suggestions 'ant' would lose")
 
 
 def test_an_audit_needs_the_predictions_and_the_same_noise(run, tmp_path):

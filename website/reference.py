@@ -21,7 +21,7 @@ DATASETS = ("cifar10", "cifar100", "mnist", "clothing1m", "webvision", "digits")
 PACKAGES = (
     "grjax.losses", "grjax.emphasis", "grjax.noise", "grjax.data", "grjax.methods", "grjax.models",
     "grjax.optimizers", "grjax.analysis", "grjax.analysis.report", "grjax.estimator", "grjax.fit",
-    "grjax.train", "grjax.evaluate", "grjax.config", "grjax.sweep", "grjax.errors",
+    "grjax.train", "grjax.evaluate", "grjax.config", "grjax.sweep", "grjax.tune", "grjax.errors",
 )  # fmt: skip
 # A weight needs numbers where a loss has no default.
 _DRAWN_WITH: dict[str, dict[str, float]] = {

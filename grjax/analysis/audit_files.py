@@ -17,6 +17,7 @@ _DIGITS = 6  # of fractions in the files
 
 def rows(audit: Audit) -> list[dict[str, Any]]:
     """A row for each example, the most suspect first."""
+    relabelled = audit.relabelling.relabelled
     found = []
     for rank, i in enumerate(audit.ranking.tolist(), start=1):
         found.append(
@@ -26,6 +27,7 @@ def rows(audit: Audit) -> list[dict[str, Any]]:
                 "given": audit.class_names[audit.given[i]],
                 "suggested": audit.class_names[audit.suggested[i]],
                 "suspected": bool(audit.suspected[i]),
+                "relabelled": bool(relabelled[i]),
                 "given_label": int(audit.given[i]),
                 "suggested_label": int(audit.suggested[i]),
                 **{

@@ -80,6 +80,9 @@ def write(audit: Audit, images: np.ndarray | ImageFiles, folder: Path, title: st
 
 def _page(audit: Audit, title: str, links: str, cards: str) -> str:
     number, total = int(audit.suspected.sum()), len(audit.ids)
+    relabelled, kept = audit.relabelling
+    replaced = int(relabelled.sum())
+    reasons = html.escape(" ".join(f"{reason[0].upper()}{reason[1:]}." for reason in kept))
     return f"""<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
@@ -91,6 +94,7 @@ def _page(audit: Audit, title: str, links: str, cards: str) -> str:
 <p>{number} of {total} labels are suspected, {audit.noise_rate:.1%}. The most suspect come first. Each curve
 is the probability of the given label over training, from step 0 to {int(audit.steps[-1])}; the dotted line is
 one half. All examples, with more evidence, are in audit.csv and audit.jsonl.</p>
+<p>An export puts the suggestion in place of {replaced} of them. {reasons}</p>
 {links}
 <ol>
 {cards}

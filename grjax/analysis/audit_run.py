@@ -39,7 +39,8 @@ def audit_run(
     Args:
       workdir: of the run, with predictions.
       overrides: where its data lie now; see `grjax.evaluate.config_of`.
-      export: write cleaned_labels.npz too, the labels with the suggestions for suspected ones; and, of a run
+      export: write cleaned_labels.npz too, the labels with the suggestions for suspected ones, except where
+        the given label may be as good (see `grjax.analysis.relabel`); and, of a run
         whose loss keeps targets in place of the labels, target_labels.npz, the largest class of each. Another
         run trains on either with noise.name='file' and noise.path.
 
@@ -65,7 +66,7 @@ def audit_run(
         audit_page.write(audit, dataset.splits["train"].images, workdir, dataset.name)
         targets = _targets(workdir, config) if export else None
         if export:
-            audit_files.export(audit.ids, audit.corrected, workdir / layout.CLEANED_LABELS)
+            audit_files.export(audit.ids, audit.cleaned_labels, workdir / layout.CLEANED_LABELS)
         if targets is not None:
             audit_files.export(noise.ids, targets, workdir / layout.TARGET_LABELS)
         write_json(workdir / "audit.json", result)
@@ -117,12 +118,13 @@ def _print(audit: Audit, result: Mapping[str, Any]) -> None:
     table = Table("", "value", title=f"label audit at step {result['last_step']}")
     table.add_row("examples", str(result["num_examples"]))
     table.add_row("suspected", str(result["num_suspected"]))
+    table.add_row("relabelled in an export", str(result["num_relabelled"]))
     table.add_row("estimated noise rate", f"{result['estimated_noise_rate']:.4f}")
     for key, value in (result["against_truth"] or {}).items():
         table.add_row(f"{key.replace('_', ' ')}, known", "–" if value is None else f"{value:.4f}")
     console.print(table)
-    if audit.doubt is not None:
-        console.print(audit.doubt, soft_wrap=True)
+    for reason in (*([] if audit.doubt is None else [audit.doubt]), *result["kept_as_given"]):
+        console.print(reason, soft_wrap=True)
     names = audit.class_names
     if len(names) <= _MANY_CLASSES:
         matrix = Table("", *names, title="estimated P(given label | right label), right ones in rows")

@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 
 from grjax import mixture as mixtures
+from grjax.analysis import relabel
+from grjax.analysis.relabel import Relabelling
 from grjax.errors import ConfigError
 from grjax.noise import NoisyLabels
 from grjax.workdir.predictions import History
@@ -70,8 +72,21 @@ class Audit:
 
     @property
     def corrected(self) -> np.ndarray:
-        """The labels with the suggestions for suspected examples: int32 [N]."""
+        """The labels with the suggestions for all suspected examples: int32 [N]. See `cleaned_labels`."""
         return np.where(self.suspected, self.suggested, self.given).astype(np.int32)
+
+    @property
+    def relabelling(self) -> Relabelling:
+        """Which suggestions are better than the given labels, as far as the audit can know, and why not."""
+        return relabel.decide(self.given, self.suggested, self.suspected, self.score, self.class_names)
+
+    @property
+    def cleaned_labels(self) -> np.ndarray:
+        """The labels to train on, those that `--export` writes: int32 [N].
+
+        `corrected`, except that a given label stays where `relabelling` refuses the suggestion.
+        """
+        return np.where(self.relabelling.relabelled, self.suggested, self.given).astype(np.int32)
 
     @property
     def noise_rate(self) -> float:
@@ -102,9 +117,12 @@ class Audit:
 
     def summary(self) -> dict[str, Any]:
         """The estimates, as plain values."""
+        relabelling = self.relabelling
         return {
             "num_examples": len(self.ids),
             "num_suspected": int(self.suspected.sum()),
+            "num_relabelled": int(relabelling.relabelled.sum()),
+            "kept_as_given": list(relabelling.reasons),
             "estimated_noise_rate": self.noise_rate,
             "estimated_transition_matrix": self.transition_matrix.tolist(),
             "evaluations": len(self.steps),
@@ -214,6 +232,7 @@ def against_truth(audit: Audit, noise: NoisyLabels) -> dict[str, Any]:
         "suggestion_accuracy_of_wrong": float(right[wrong].mean()),
         "suggestion_accuracy_of_found": float(right[found].mean()) if found.any() else None,
         "corrected_accuracy": float(((audit.corrected == noise.clean) & ~noise.open_set).mean()),
+        "cleaned_accuracy": float(((audit.cleaned_labels == noise.clean) & ~noise.open_set).mean()),
         "given_accuracy": float((~wrong).mean()),
         "transition_mean_absolute_error": float(np.abs(audit.transition_matrix - transition).mean()),
         **of_method,

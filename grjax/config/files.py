@@ -47,12 +47,17 @@ class ConfigFile:
         else:
             self._content = vars(importlib.import_module(found))
 
+    @property
+    def has_sweep(self) -> bool:
+        """Whether it is a sweep; a file with a `get_config` of its own, too, is a config first."""
+        # A sweep may import the get_config of another file, as its base.
+        of = getattr(self._content.get("get_config"), "__module__", None)
+        return "get_sweep" in self._content and of != self._content["__name__"]
+
     @cached_property
     def config(self) -> ConfigDict:
         """What `get_config` returns, or the base of a sweep, completed by the default sections."""
-        # A sweep may import the get_config of another file, as its base.
-        of = getattr(self._content.get("get_config"), "__module__", None)
-        if "get_sweep" in self._content and of != self._content["__name__"]:
+        if self.has_sweep:
             return _completed(self.sweep.base, sweep=OPTIONS)
         if "get_config" not in self._content:
             raise ConfigError(f"--config={self._name}: must have a function get_config or get_sweep")

@@ -171,8 +171,10 @@ class _Worker:
             self._queue.fail(number, str(error))
             text = str(error)
         else:
-            self._queue.complete(number, next(outcome[key] for key in _VALUES if key in outcome))
-            text = f"test accuracy {outcome['test_accuracy_last']:.4f}, {outcome['wall_seconds']:.1f} s"
+            key = next(key for key in _VALUES if key in outcome)
+            self._queue.complete(number, outcome[key])
+            name = key.removesuffix("_last").replace("_", " ")
+            text = f"{name} {outcome[key]:.4f}, {outcome['wall_seconds']:.1f} s"
         self._display.ended(self._queue.states(), number, overrides, text)
 
 

@@ -70,7 +70,7 @@ def _chosen(sweep: Sweep, select: Select, folder: Path, dry_run: bool) -> list[C
     if not dry_run:
         folder.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        made = _compared(sweep, select, folder / "selection", dry_run)
+        made = compared(sweep, select, folder / "selection", dry_run)
         if dry_run:
             print(f"then {sum(len(each.seeds) for each in planned)} trials with what is chosen of each")
             return []
@@ -88,8 +88,20 @@ def _chosen(sweep: Sweep, select: Select, folder: Path, dry_run: bool) -> list[C
     return stored
 
 
-def _compared(sweep: Sweep, select: Select, folder: Path, dry_run: bool) -> list[Choice]:
-    """Trains the candidates with data held out, and returns the choices with their scores."""
+def compared(sweep: Sweep, select: Select, folder: Path, dry_run: bool) -> list[Choice]:
+    """Trains the candidates with data held out, or goes on with them; returns the choices with their scores.
+
+    Args:
+      sweep: whose trials are the candidates.
+      select: how they are compared.
+      folder: of this phase.
+      dry_run: say what would be done, and run nothing.
+
+    Raises:
+      ConfigError: an impossible candidate.
+      WorkdirError: the folder is another sweep's.
+      PreemptedError, CtrlCError: SIGTERM or Ctrl-C came; the state is saved.
+    """
     if select.search is not None:
         if dry_run:
             spaces = [each.candidates[0].overrides for each in selection.choices(select, sweep.trials)]

@@ -71,6 +71,16 @@ def example(trial: Overrides) -> dict[str, Any]:
     return {key: value(of) for key, of in trial.items()}
 
 
+def workdir_of(folder: Path, overrides: Overrides) -> Path:
+    """The folder of a run: by content, so that a trial that is taken up again finds its checkpoints.
+
+    Args:
+      folder: of the search.
+      overrides: of the run, those that hold data out among them.
+    """
+    return folder / "runs" / hashlib.sha256(as_text(overrides).encode()).hexdigest()[:16]
+
+
 def _open_for(sweep: Sweep, select: Select, planned: Sequence[Choice], folder: Path) -> str:
     """Makes the folder the search's own, or checks that it is; returns a name that no other search has."""
     spaces = [[as_text(each.setting), as_text(each.candidates[0].overrides)] for each in planned]
@@ -181,8 +191,7 @@ def _score(
             if trial.should_prune():
                 raise optuna.TrialPruned
 
-    # By content, so that a trial that is taken up again finds its checkpoints.
-    workdir = folder / "runs" / hashlib.sha256(as_text(overrides).encode()).hexdigest()[:16]
+    workdir = workdir_of(folder, overrides)
     programs = shared.programs(config, Alone())
     while True:
         try:

@@ -14,6 +14,7 @@ summary.json       the end of the run; a run without it is not finished
 .lock              held while a process trains there
     evaluation_N.json  what `--mode=evaluate` found at step N
     audit.*, cleaned_labels.npz, target_labels.npz  what `--mode=audit` found, and exports
+    tune.json, tune.md, tune/  `--mode=tune`: how the config was chosen, and the runs it was chosen from
     noise.csv, .png, .svg  `--mode=noise`: the labels as text, and their transition matrix drawn
     report.html, report/   `--mode=report`: the run on a page, and each of its figures
 """
@@ -34,6 +35,9 @@ LOGGERS = "loggers.json"
 TRIALS = "trials"  # in the folder of a sweep: a run in each of its folders
 ARRAYS = "own.npz"  # what `grjax.fit` was given to train on
 CLEANED_LABELS = "cleaned_labels.npz"
+TUNE = "tune"  # a folder
+TUNED = "tune.json"
+TUNED_PAGE = "tune.md"
 TARGET_LABELS = "target_labels.npz"
 
 
