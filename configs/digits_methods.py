@@ -15,6 +15,7 @@ published; what does not fit into 60 epochs of 11 steps is scaled, and stands be
 from typing import Any
 
 from grjax.configs.digits import get_config
+from ml_collections import ConfigDict
 
 from grjax.config import card
 from grjax.sweep import Sweep, Table, chained, product, seeds
@@ -64,14 +65,22 @@ COLUMNS: dict[str, dict[str, Any]] = {
 
 def build(*, num_seeds: int = 3, quick: bool = False) -> Sweep:
     base = get_config()
-    base.update({"tensorboard": False, "keep_predictions": False, "keep_checkpoints": 1})
     base.update({"model": {"name": "mlp", "hidden": (256,)}, "train_epochs": 60.0, "eval_every_epochs": 10.0})
     base.optimizer.learning_rate = 0.1
+    title = "Digits, an epoch" if quick else "Digits, a perceptron of 256 units, 60 epochs"
+    return methods(base, ROWS, title=title, num_seeds=num_seeds, quick=quick)
+
+
+def methods(
+    base: ConfigDict, rows: dict[str, dict[str, Any]], *, title: str, num_seeds: int, quick: bool
+) -> Sweep:
+    """The sweep over some methods, seed by seed; those of `TOLD` get the nominal rate of each column."""
+    base.update({"tensorboard": False, "keep_predictions": False, "keep_checkpoints": 1})
     columns = {"symmetric .4": COLUMNS["symmetric .4"]} if quick else COLUMNS
     cells = [
         {**row, **column, **({"method.rate": column["noise"]["rate"]} if name in TOLD else {})}
         for column in columns.values()
-        for name, row in ROWS.items()
+        for name, row in rows.items()
     ]
     if quick:
         base.update({"train_epochs": 1.0, "eval_every_epochs": 1.0})
@@ -79,8 +88,8 @@ def build(*, num_seeds: int = 3, quick: bool = False) -> Sweep:
         base,
         trials=chained(*(product(cells, [seed]) for seed in seeds(range(2 if quick else num_seeds)))),
         table=Table(
-            title="Digits, an epoch" if quick else "Digits, a perceptron of 256 units, 60 epochs",
-            rows=ROWS,
+            title=title,
+            rows=rows,
             columns=columns,
             also=("test_accuracy_best", "memorisation", "noise_rate_estimated", "kept_purity", "kept_recall"),
             baseline="CE",
