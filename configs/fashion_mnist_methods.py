@@ -3,7 +3,7 @@
   python run.py --mode=sweep --config=configs/fashion_mnist_methods.py --workdir=runs/fashion_mnist_methods
   python run.py --mode=sweep --config=configs/fashion_mnist_methods.py:quick=true --workdir=runs/quick
 
-The first needs `--config.data.dir=/usr/share/datasets`, the files of Debian's package dataset-fashion-mnist, or
+The first needs `--config.data.dir=/usr/share/datasets`, the files of Debian's dataset-fashion-mnist, or
 whatever else docs/data.md names; the second is a short run on digits.
 
 Methods and kinds of labels are those of configs/digits_methods.py, and so are the tables.
