@@ -6,7 +6,7 @@
 The first needs `--config.data.dir=/usr/share/datasets`, the files of Debian's dataset-fashion-mnist, or
 whatever else docs/data.md names; the second is a short run on digits.
 
-Methods, kinds of labels, tables and `only` are those of configs/digits_methods.py, without an average and SAM,
+Methods, kinds of labels, tables and `only` are those of configs/digits_methods.py, without average and SAM,
 and with higher rates for SOP: at the published ones u and v stay near 0 in so few steps.
 
 How it was sized: 200 images of each class, which are the same in all runs, a perceptron of 128 hidden units,
