@@ -4,8 +4,8 @@
   python -m benchmarks.method_results fashion_mnist runs/fashion_mnist_methods
 
 Prints the tables of docs/results/digits_methods.md or fashion_mnist_methods.md, and stores every run in the
-.json file of that name in docs/results/data. Several folders are sweeps over different rows, as `only` makes them. Seeds that are not
-complete are stored and not shown.
+.json file of that name in docs/results/data. Several folders are sweeps over different rows, as `only` makes
+them. Seeds that are not complete are stored and not shown.
 """
 
 import argparse

@@ -21,7 +21,7 @@ Not run here. Not exactly theirs:
     has 20.
   - Adam's first moment decays by 0.1 instead of 0.9 from epoch 100 on in Co-teaching's own code; here by 0.9.
   - PES-semi: learning rate and cosine are those on CIFAR-10N; the weight of the unlabelled rises over 16
-    epochs, see docs/methods.md; theirs is not confirmed.
+    epochs, see docs/reference/methods.md; theirs is not confirmed.
   - DivideMix: batches of 128, of its authors 64.
   - The last batch of an epoch, 80 examples, is left out.
 """

@@ -26,7 +26,8 @@ Not run here. Not exactly theirs:
   - Adam's first moment decays by 0.1 instead of 0.9 from epoch 80 on in Co-teaching's own code; here by 0.9.
   - DivideMix: `lam_u` 0 and a confidence penalty, its code's choice for asymmetric noise; that noisypy has 0
     on CIFAR-10, too, is not confirmed. Batches of 128, of its authors 64.
-  - PES-semi: the weight of the unlabelled rises over 16 epochs, see docs/methods.md; theirs is not confirmed.
+  - PES-semi: the weight of the unlabelled rises over 16 epochs, see docs/reference/methods.md; theirs is not
+    confirmed.
   - The last batch of an epoch, 80 examples, is left out.
 """
 
