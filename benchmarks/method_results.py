@@ -4,8 +4,9 @@
   python -m benchmarks.method_results fashion_mnist runs/fashion_mnist_methods
 
 Prints the tables of docs/results/digits_methods.md or fashion_mnist_methods.md, and stores every run in the
-.json file of that name in docs/results/data. Several folders are sweeps over different rows, as `only` makes
-them. Seeds that are not complete are stored and not shown.
+.json file of that name in docs/results/data. Several folders are sweeps over some of the rows, as `only`
+makes them; a run of a later one replaces the same run of an earlier one. Seeds that are not complete are
+stored and not shown.
 """
 
 import argparse
@@ -41,8 +42,8 @@ Cells = Mapping[tuple[str, str], Cell]
 
 def stored(folders: Sequence[Path]) -> dict[str, Any]:
     """What is kept of some sweeps: the runs that are complete, and what they were made by."""
-    runs = [
-        {
+    runs = {
+        json.dumps(line["overrides"], sort_keys=True): {
             "sweep": number,
             "overrides": line["overrides"],
             "state": line["state"],
@@ -51,8 +52,8 @@ def stored(folders: Sequence[Path]) -> dict[str, Any]:
         for number, folder in enumerate(folders)
         for line in results.read(folder)
         if line["state"] == "complete"
-    ]
-    return {"environment": environment(), "runs": runs}
+    }
+    return {"environment": environment(), "runs": list(runs.values())}
 
 
 class Shown(NamedTuple):
