@@ -44,10 +44,10 @@ OPTIONS = {
         "method.early_epochs": 2, "method.late_epochs": 1, "method.head_epochs": 1, "batch_size": 600,
         "method.late_learning_rate": 1e-3, **SIMPLE,
     },
-    # One epoch of everything, one of the head; then labels are believed or not.
+    # Three steps an epoch: one epoch of everything, one of the head; then labels are believed or not.
     "pes_semi": {
         "method.early_epochs": 1, "method.head_epochs": 1, "method.late_learning_rate": 1e-3,
-        "batch_size": 240, **SIMPLE,
+        "batch_size": 480, **SIMPLE,
     },
     "single": {},
     # With rates so high that u and v move within 12 steps.

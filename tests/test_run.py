@@ -218,9 +218,7 @@ def two_processes(workdir, arguments):
         pytest.param({"name": "single"}, id="single", marks=pytest.mark.slow),
         pytest.param({"name": "co_teaching", "rate": 0.4, "ramp_epochs": 0.5}, id="co_teaching"),
         # Whose examples are in groups from step 11 on, and whose division both processes must agree about.
-        pytest.param(
-            {"name": "divide_mix", "warmup_epochs": 1}, id="divide_mix", marks=pytest.mark.slow
-        ),
+        pytest.param({"name": "divide_mix", "warmup_epochs": 1}, id="divide_mix", marks=pytest.mark.slow),
     ],
 )
 def test_two_processes_equal_one(method, tmp_path):
