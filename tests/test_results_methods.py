@@ -36,9 +36,10 @@ def test_the_tables_are_those_of_the_runs(stored):
         del tables["time"]  # measured on what other work left
     for what, table in tables.items():
         assert table in page, what
-    assert f"n = {shown.num_seeds} seed" in page
-    assert f"{len(found['runs'])} runs" in page
-    assert f"jax {found['environment']['jax']}" in page
+    prose = " ".join(page.split())
+    assert f"n = {shown.num_seeds} seed" in prose
+    assert f"{len(found['runs'])} runs" in prose
+    assert f"jax {found['environment']['jax']}" in prose
 
 
 def run(row, seed, sweep=0, **summary):
