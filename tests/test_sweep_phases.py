@@ -260,6 +260,22 @@ def _first_candidates(sweep):
     return [dataclasses.replace(choice, candidates=choice.candidates[:1]) for choice in choices]
 
 
+@pytest.mark.parametrize("config", [digits_methods, fashion_mnist_methods])
+def test_some_rows_are_a_sweep_of_their_own(config):
+    sweep = config.get_sweep("num_seeds=1,only=DivideMix")
+    assert len(sweep.configs()) == 3 * 5
+    assert {one.method.name for one in sweep.configs()} == {"divide_mix"}
+    check(sweep.table, sweep.trials)
+    assert sweep.table.baseline is None
+    assert [
+        trial for trial in config.get_sweep("num_seeds=1").trials if trial in sweep.trials
+    ] == sweep.trials
+    with pytest.raises(
+        ConfigError, match=r"only: no row has 'DivideMax' in its name; there are CE, .*DivideMix"
+    ):
+        config.get_sweep("only=DivideMax")
+
+
 @pytest.mark.parametrize("config", [module for module, argument, *_ in PAPER if not argument])
 def test_a_table_says_what_it_is_not_and_refuses_what_it_does_not_know(config):
     with pytest.raises(ConfigError, match="argument"):
