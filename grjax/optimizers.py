@@ -66,9 +66,15 @@ def polynomial(
     *,
     power: Annotated[float, In("[0, inf)")] = 1.0,
     final: Annotated[float, In("[0, inf)")] = 0.0,
+    begin_steps: Annotated[int, In("[0, inf)")] = 0,
 ) -> Schedule:
-    """From 1 to `final`, reached after the last step, as (1 - t / total)^power."""
-    return optax.polynomial_schedule(1.0, final, power, total_steps)
+    """1 for `begin_steps`, then to `final`, reached after the last step, as (1 - t / T)^power in T steps."""
+    if begin_steps >= total_steps:
+        raise ConfigError(
+            "schedule.begin_steps or begin_epochs: must be less than the "
+            f"{total_steps} steps of the schedule, got {begin_steps} steps"
+        )
+    return optax.polynomial_schedule(1.0, final, power, total_steps - begin_steps, begin_steps)
 
 
 def inverse_time(

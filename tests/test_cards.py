@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from grjax import losses, models, noise, optimizers
+from grjax import losses, methods, models, noise, optimizers
 from grjax.config import card, options_in_steps, resolve, steps
 from grjax.config.files import ConfigFile
 from grjax.data import augment
@@ -107,6 +107,22 @@ FACTS = {
     "divide_mix_cifar100": Facts(
         50_000, 100, 11_217_316, 64, 300 * 781, {150 * 781: 0.002, 300 * 781 - 1: 0.002}, 5e-4
     ),
+    # github.com/bhanML/Co-teaching: main.py; 4,434,570 and 4,446,180 parameters.
+    "co_teaching_cifar10": Facts(
+        50_000, 10, 4_434_570, 128, 78_000,
+        {0: 1e-3, 80 * 390: 1e-3, 81 * 390: 119e-3 / 120, 140 * 390 + 7: 5e-4, 199 * 390: 1e-3 / 120}, 0.0,
+    ),
+    "co_teaching_cifar100": Facts(
+        50_000, 100, 4_446_180, 128, 78_000,
+        {0: 1e-3, 100 * 390: 1e-3, 150 * 390 + 7: 5e-4, 199 * 390: 1e-5}, 0.0,
+    ),
+    # noisypy's original_configs: ELR_plus.py; divide_mix.py. At every method: RECIPES below.
+    "noisypy_cifar10n": Facts(
+        50_000, 10, 21_282_122, 128, 78_000, {150 * 390 - 1: 0.02, 150 * 390: 0.002}, 5e-4, {"momentum": 0.9}
+    ),
+    "noisypy_cifar100n": Facts(
+        50_000, 100, 11_217_316, 128, 300 * 390, {150 * 390 - 1: 0.02, 150 * 390: 0.002}, 5e-4
+    ),
     # UCSC's main.py: [0.1] * 60 + [0.01] * 40.
     "cifar10n": Facts(50_000, 10, 21_282_122, 128, 39_000, {60 * 390 - 1: 0.1, 60 * 390: 0.01}, 5e-4),
     "cifar100n": Facts(50_000, 100, 21_328_292, 128, 39_000, {60 * 390 - 1: 0.1, 60 * 390: 0.01}, 5e-4),
@@ -155,6 +171,60 @@ def test_the_protocol_is_that_of_its_source(name):
     assert (held_out, config.data.validation_labels) == (
         (0.1, "noisy") if facts.examples == 45_000 else (0, "clean")
     )
+
+
+# Epochs, learning rates by epoch, weight decay, network, and options of the method; of both data sets.
+RECIPES = [
+    (10, "co_teaching", 200, {0: 1e-3, 80: 1e-3, 140: 5e-4}, 0.0, "resnet34_cifar", {"rate": 0.2}),
+    (
+        10, "co_teaching_plus", 200, {80: 1e-3, 140: 5e-4}, 0.0, "resnet34_cifar",
+        {"rate": 0.2, "agreeing_epochs": 20.0},
+    ),
+    (10, "divide_mix", 300, {149: 0.02, 150: 0.002}, 5e-4, "preact_resnet18", {"lam_u": 0.0}),
+    (10, "elr_plus", 200, {149: 0.02, 150: 0.002}, 5e-4, "resnet34_cifar", {}),
+    # CosineAnnealingLR(T_max=300, eta_min=0.001)
+    (10, "pes_semi", 300, {0: 0.02, 150: 0.0105}, 5e-4, "preact_resnet18", {}),
+    (10, "sop", 120, {39: 0.02, 40: 0.002, 80: 2e-4}, 5e-4, "resnet34_cifar", {}),
+    (10, "vol_min_net", 80, {29: 0.01, 30: 0.001, 60: 1e-4}, 1e-4, "resnet34_cifar", {}),
+    (100, "co_teaching", 200, {100: 1e-3, 150: 5e-4}, 0.0, "resnet34_cifar", {"rate": 0.2}),
+    (
+        100, "co_teaching_plus", 200, {100: 1e-3, 150: 5e-4}, 0.0, "resnet34_cifar",
+        {"rate": 0.2, "agreeing_epochs": 5.0},
+    ),
+    (
+        100, "divide_mix", 300, {150: 0.002}, 5e-4, "preact_resnet18",
+        {"warmup_epochs": 30, "lam_u": 25.0, "confidence_penalty": 1.0},
+    ),
+    (
+        100, "elr_plus", 250, {199: 0.02, 200: 0.002}, 5e-4, "resnet34_cifar",
+        {"beta": 0.9, "lam": 7.0, "lam_ramp_steps": 40_000},
+    ),
+    (100, "pes_semi", 300, {150: 0.0105}, 5e-4, "preact_resnet18", {"early_epochs": 35, "lam_u": 75.0}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("classes", "method", "epochs", "rates", "decay", "network", "options"), RECIPES)
+def test_every_method_of_a_re_run_has_its_recipe(classes, method, epochs, rates, decay, network, options):
+    config = resolve(build(f"noisypy_cifar{classes}n", method=method))
+    methods.check(**config.method)
+    assert options.items() <= config.method.to_dict().items()
+    assert (config.method.name, config.model.name, config.train_epochs) == (method, network, epochs)
+    assert config.optimizer.get("weight_decay", 0.0) == decay
+    schedule = optimizers.create_schedule(
+        config.schedule.name, total_steps=epochs * 390, **options_in_steps(config.schedule, 390)
+    )
+    for epoch, rate in rates.items():
+        assert config.optimizer.learning_rate * float(schedule(epoch * 390)) == pytest.approx(rate, rel=1e-4)
+    blind = build(f"noisypy_cifar{classes}n", method=method, told=None)["method"]
+    assert blind.get("rate", "estimated") == "estimated"
+
+
+def test_every_recipe_of_a_re_run_is_tested_and_no_other_is_taken():
+    for classes in (10, 100):
+        module = importlib.import_module(f"grjax.configs.noisypy_cifar{classes}n")
+        assert sorted(module.RECIPES) == [recipe[1] for recipe in RECIPES if recipe[0] == classes]
+        with pytest.raises(ConfigError, match=r"no recipe for 'elr'; did you mean 'elr_plus'"):
+            module.build(method="elr")
 
 
 @functools.cache

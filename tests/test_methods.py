@@ -44,6 +44,11 @@ OPTIONS = {
         "method.early_epochs": 2, "method.late_epochs": 1, "method.head_epochs": 1, "batch_size": 600,
         "method.late_learning_rate": 1e-3, **SIMPLE,
     },
+    # Three steps an epoch: one epoch of everything, one of the head; then labels are believed or not.
+    "pes_semi": {
+        "method.early_epochs": 1, "method.head_epochs": 1, "method.late_learning_rate": 1e-3,
+        "batch_size": 480, **SIMPLE,
+    },
     "single": {},
     # With rates so high that u and v move within 12 steps.
     "sop": {
@@ -57,7 +62,7 @@ OPTIONS = {
     },
 }  # fmt: skip
 # Train steps that are compiled, where batches change their structure.
-PROGRAMS = {"divide_mix": 2}
+PROGRAMS = {"divide_mix": 2, "pes_semi": 2}
 
 
 def test_every_method_is_tested():

@@ -64,6 +64,13 @@ def test_two_kinds_only_where_the_values_speak_for_them():
     assert wrong_share(np.full(100, 0.3)) == 0
 
 
+@pytest.mark.parametrize(("means", "wanted"), [((-0.7, 5.0), 0.3), ((0.7, 6.0), 0.0)])
+def test_a_lower_kind_that_is_believed_is_not_wrong(means, wanted):
+    log_odds = two_heaps(np.random.default_rng(9), means=means, deviations=(1.0, 1.0))
+    assert mixture.two_kinds(log_odds).low_weight == pytest.approx(0.3, abs=0.03)
+    assert wrong_share(1 / (1 + np.exp(-log_odds))) == pytest.approx(wanted, abs=0.03)
+
+
 def test_an_estimate_is_of_averaged_p_and_stays_from_the_end_of_the_ramp_on():
     rng = np.random.default_rng(2)
     wrong = np.arange(1000) < 300

@@ -62,6 +62,13 @@ def test_counts_of_a_step():
     assert select("step", ratio=3, fraction=0.0).all()
 
 
+def test_counts_of_a_subset():
+    labels = np.repeat(np.arange(10), np.arange(1, 11) * 20)
+    kept = select("subset", labels, np.arange(len(labels)), ratio=15)
+    np.testing.assert_array_equal(np.bincount(labels[kept]), np.maximum(np.arange(1, 11) * 20 // 15, 1))
+    assert select("subset", ratio=1).all()
+
+
 @pytest.mark.parametrize(
     ("positives", "ratio", "expected"),
     [

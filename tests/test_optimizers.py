@@ -101,6 +101,14 @@ def test_final_is_reached_at_the_end_of_the_run_and_kept(name, warmup):
     assert (values[warmup:TOTAL] > 0.25).all()
 
 
+def test_a_polynomial_begins_to_fall_where_it_is_told_to():
+    """Co-teaching's: constant, then linear to 0, changed once an epoch; here of 4 steps."""
+    schedule = optimizers.create_schedule("polynomial", total_steps=TOTAL, begin_steps=8, hold_steps=4)
+    np.testing.assert_allclose(factors(schedule, TOTAL), np.repeat([1, 1, 1, 2 / 3, 1 / 3], 4), rtol=1e-6)
+    with pytest.raises(ConfigError, match=r"schedule.begin_steps or begin_epochs: must be less than the 20"):
+        optimizers.create_schedule("polynomial", total_steps=TOTAL, begin_steps=20)
+
+
 @pytest.mark.parametrize("name", optimizers.schedule_names())
 def test_every_schedule_starts_at_its_height(name):
     for warmup in (0, 4):

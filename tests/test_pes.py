@@ -11,7 +11,7 @@ from grjax import experiment, models
 from grjax.data import feed
 from grjax.errors import ConfigError
 from grjax.evaluate import device_data
-from grjax.methods.pes import late_layers, layers_in_order
+from grjax.methods.late_layers import late_layers, layers_in_order
 from grjax.train import train_and_evaluate
 
 EPOCH = 2  # steps

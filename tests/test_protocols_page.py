@@ -41,7 +41,7 @@ def expected_row(name):
         f"`{data['name']}`" + (f", {held_out:g} held out, {data['validation_labels']}" if held_out else ""),
         named(config["noise"], without=("seed", "path")),
         named(config["model"], without=("pretrained",)),
-        named(config["loss"]),
+        named(config["loss"]) + (f" in {named(config['method'])}" if "method" in config else ""),
         named(config["optimizer"]),
         f"{config[f'train_{unit}']:g} {unit} of {config['batch_size']}; {named(config['schedule'])}",
         ", ".join(augmentation) or "–",

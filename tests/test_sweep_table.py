@@ -1,6 +1,7 @@
 import csv
 import dataclasses
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -182,6 +183,21 @@ def test_published_numbers_of_several_metrics_are_several_tables(tmp_path):
     text = (tmp_path / "table.md").read_text()
     assert text.count("chosen on test\n") == 1
     assert "| CE | 90.0 ± 0.0 (3)<br>90.0: within | 90.0 ± 0.0 (3)<br>50.0: above |" in text
+
+
+def test_a_further_metric_has_three_digits_and_the_rows_that_measure_it(tmp_path):
+    found = lines()
+    for line in found:
+        is_gr = "loss.beta" in line["overrides"]
+        line["summary"] |= {"kept_purity": 0.71234 if is_gr else None, "memorisation": 0.5}
+    table = dataclasses.replace(TABLE, published={}, also=("kept_purity", "memorisation"))
+    table_files.write([table], TRIALS, found, tmp_path)
+    purity, memorised = (tmp_path / "table.md").read_text().split("## Table 0: ")[2:]
+    assert re.findall(r"^\| (\w+) \|.*", purity, re.MULTILINE) == ["GR"]
+    assert "| GR | 0.712 ± 0.000 (3) | 0.712 ± 0.000 (3) |" in purity
+    assert "Against" not in purity
+    assert "| CE | 0.500 ± 0.000 (3) |" in memorised
+    assert "Against CE" in memorised
 
 
 def test_fractions_have_three_digits(tmp_path):

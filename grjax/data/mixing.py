@@ -19,6 +19,7 @@ from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from grjax.errors import ConfigError
 from grjax.ranges import In
@@ -32,7 +33,7 @@ def partners(batch: jax.Array) -> jax.Array:
     return jnp.roll(batch, 1, axis=0)
 
 
-def draw_share(key: jax.Array, alpha: float) -> jax.Array:
+def draw_share(key: jax.Array, alpha: ArrayLike) -> jax.Array:
     """From Beta(alpha, alpha), as g / (g + g') of two gamma variates: half the compilation of two draws."""
     log_gamma = jax.random.loggamma(key, alpha, (2,))
     return jax.nn.sigmoid(log_gamma[0] - log_gamma[1])

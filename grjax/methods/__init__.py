@@ -15,6 +15,7 @@ from grjax.methods.jocor import jocor
 from grjax.methods.method import Learner, Method, Parts, Seen
 from grjax.methods.network import with_options
 from grjax.methods.pes import pes
+from grjax.methods.pes_semi import pes_semi
 from grjax.methods.single import single
 from grjax.methods.sop import sop
 from grjax.methods.vol_min_net import vol_min_net
@@ -35,6 +36,7 @@ __all__ = [
     "jocor",
     "names",
     "pes",
+    "pes_semi",
     "single",
     "sop",
     "vol_min_net",
@@ -47,6 +49,7 @@ _METHODS: dict[str, Callable[..., Method]] = {
     "elr_plus": elr_plus,
     "jocor": jocor,
     "pes": pes,
+    "pes_semi": pes_semi,
     "single": single,
     "sop": sop,
     "vol_min_net": vol_min_net,

@@ -15,8 +15,16 @@ from grjax.devices import AXIS, PyTree
 from grjax.losses.memory import gather, scatter
 from grjax.methods import mixup
 from grjax.methods.method import Method, Parts, Seen
-from grjax.methods.mix_match import mean_of_views, refined, semi_supervised, sharpened
-from grjax.methods.network import Network, evaluated, forward, gradient, inputs
+from grjax.methods.mix_match import (
+    mean_of_views,
+    predicted,
+    refined,
+    semi_supervised,
+    sharpened,
+    two_views,
+    with_a_batch_each,
+)
+from grjax.methods.network import Network, forward, gradient, inputs
 from grjax.methods.noise_rate import wrong_share
 from grjax.methods.small_loss import Pair, begin_pair, pair_logits, pair_losses, refuse_mixing_and_views
 from grjax.ranges import In
@@ -149,17 +157,11 @@ def divide_mix(
         since = step / parts.steps_per_epoch - warmup_epochs
         weight = lam_u * jnp.clip(since / ramp_epochs, 0, 1)
 
-        def views(examples: Batch, key: jax.Array) -> jax.Array:
-            """Two of each example, standardised: [2 B, ...]."""
-            pixels = examples.pixels(data)
-            each = [parts.augment(pixels, examples.positions, key) for key in jax.random.split(key)]
-            return data.standardise(jnp.concatenate(each))
-
         def trained(number: int) -> tuple:
             network, other = learner.networks[number], learner.networks[1 - number]
             keys = jax.random.split(jax.random.fold_in(step_key, number), 5)
             x, u = batch[f"{_NAMES[number]}_labelled"], batch[f"{_NAMES[number]}_unlabelled"]
-            images = views(x, keys[0]), views(u, keys[1])
+            images = two_views(parts, data, x, keys[0]), two_views(parts, data, u, keys[1])
             own = predicted(parts, network, jnp.concatenate(images))
             own_x, own_u = jnp.split(own, 2)
             both_u = (mean_of_views(own_u) + mean_of_views(predicted(parts, other, images[1]))) / 2
@@ -210,13 +212,12 @@ def divide_mix(
                 if wrong_share(np.exp(-np.asarray(records[f"{name}_cross_entropy"], np.float64))) == 0:
                     row[:] = 1
         clean, place = own[::-1], place[::-1]  # each network goes by the other's losses
-        number = clean.shape[1]
-        least = number // parts.steps_per_epoch  # at least a batch
+        labelled, unlabelled = with_a_batch_each(clean > threshold, place, batches=parts.steps_per_epoch)
         return learner.replace(
             divided=np.ones((), bool),
             clean=clean.astype(np.float32),
-            labelled=(clean > threshold) | (place < least),
-            unlabelled=(clean <= threshold) | (place >= number - least),
+            labelled=labelled,
+            unlabelled=unlabelled,
         )
 
     def groups(learner: Dividing) -> dict[str, np.ndarray] | None:
@@ -257,8 +258,3 @@ def clean_posterior(losses: np.ndarray) -> np.ndarray:
     """P(lower of two normal distributions | loss) [N], from losses in [0, 1]."""
     fitted = mixture.fit_gaussian(losses, least_variance=5e-4, iterations=10, tolerance=1e-2)
     return fitted.low_posterior(losses)
-
-
-def predicted(parts: Parts, network: Network, images: jax.Array) -> jax.Array:
-    """Logits [B, C] of a network itself, not of its average, in evaluation mode; a constant."""
-    return jax.lax.stop_gradient(evaluated(parts, network.replace(average=()), images))

@@ -5,9 +5,44 @@ Reference: Berthelot et al., NeurIPS 2019 (arXiv:1905.02249).
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
+from grjax.data.feed import Batch, DeviceData
 from grjax.devices import AXIS
+from grjax.methods.method import Parts
+from grjax.methods.network import Network, evaluated
+
+
+def with_a_batch_each(
+    labelled: np.ndarray, place: np.ndarray, *, batches: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Both groups, each with the examples of one batch at least: those next to it by their place are in both.
+
+    Args:
+      labelled: who belongs to the labelled ones, bool [..., N]; all others do not.
+      place: of each example among all, 0 for the one whose label is most trusted, int [..., N]; labelled
+        ones come before the others.
+      batches: of an epoch.
+
+    Returns:
+      Who is labelled, and who unlabelled: bool [..., N] each.
+    """
+    number = labelled.shape[-1]
+    least = number // batches
+    return labelled | (place < least), ~labelled | (place >= number - least)
+
+
+def two_views(parts: Parts, data: DeviceData, examples: Batch, key: jax.Array) -> jax.Array:
+    """Two augmentations of each example, standardised: [2 B, ...], all first ones, then all second ones."""
+    pixels = examples.pixels(data)
+    each = [parts.augment(pixels, examples.positions, key) for key in jax.random.split(key)]
+    return data.standardise(jnp.concatenate(each))
+
+
+def predicted(parts: Parts, network: Network, images: jax.Array) -> jax.Array:
+    """Logits [B, C] of a network itself, not of its average, in evaluation mode; a constant."""
+    return jax.lax.stop_gradient(evaluated(parts, network.replace(average=()), images))
 
 
 def mean_of_views(logits: jax.Array) -> jax.Array:

@@ -8,7 +8,7 @@ from grjax.data.mixing import draw_share
 from grjax.devices import AXIS, PyTree
 
 
-def own_share(key: jax.Array, alpha: float) -> jax.Array:
+def own_share(key: jax.Array, alpha: ArrayLike) -> jax.Array:
     """The larger of s and 1 - s with s ~ Beta(alpha, alpha), float32 []: an example stays mostly itself."""
     share = draw_share(key, alpha)
     return jnp.maximum(share, 1 - share)

@@ -3,6 +3,7 @@
 It relabels nothing, so it is no noise model but a selection that comes before noise: a function (clean
 labels [N], num_classes, ids [N], *, seed, ...) -> kept, bool [N]. Kept are those of a class with the smallest
 numbers of (seed, id): no order matters, and what is kept at a stronger imbalance is kept at a weaker one.
+`subset` keeps the balance, and makes a data set small.
 Adding one: write it so, and name it in `_SELECTIONS`.
 """
 
@@ -109,11 +110,35 @@ def positive_negative(
     return _keep(counts, labels, ids, seed)
 
 
+def subset(
+    labels: np.ndarray,
+    num_classes: int,
+    ids: np.ndarray,
+    *,
+    ratio: Annotated[float, In("[1, inf)")],
+    seed: Annotated[int, In("[0, 2**64)")] = 0,
+) -> np.ndarray:
+    """Of the n examples of every class floor(n / ratio) stay, at least one: a smaller training set.
+
+    Args:
+      labels: clean labels in [0, num_classes), integer [N].
+      num_classes: C.
+      ids: example ids >= 0, integer [N].
+      ratio: >= 1.
+      seed: of the choice, >= 0.
+
+    Returns:
+      Which examples stay, bool [N].
+    """
+    return _keep(np.bincount(labels, minlength=num_classes) / ratio, labels, ids, seed)
+
+
 _SELECTIONS: dict[str, Callable[..., np.ndarray]] = {
     "long_tail": long_tail,
     "none": none,
     "positive_negative": positive_negative,
     "step": step,
+    "subset": subset,
 }
 
 

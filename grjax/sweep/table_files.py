@@ -86,7 +86,7 @@ def _with_also(tables: Sequence[Table]) -> Iterator[Table]:
 def _sections(table: Table, content: Cells) -> Iterator[str]:
     """The Markdown of a table: heading, how to read it, cells; then the comparison with the baseline."""
     heading = _HEADINGS.get(table.metric, table.metric.replace("_", " "))
-    unit = ", in %" if table.percent and "accuracy" in table.metric else ""
+    unit = ", in %" if table.percent and _is_accuracy(table) else ""
     says = f"{heading[0].upper()}{heading[1:]}{unit}: mean ± standard deviation (number of seeds)."
     if table.published:
         says += (
@@ -95,9 +95,12 @@ def _sections(table: Table, content: Cells) -> Iterator[str]:
         )
     yield f"## {table.title}: {heading}"
     yield says
-    yield _grid(table, list(table.rows), lambda row, column: _shown(table, content[row, column]))
-    others = [row for row in table.trained() if row != table.baseline]
-    if table.baseline is not None and others:
+    # Most methods do not have most of the further metrics, as a noise rate that is estimated.
+    measured = {row for (row, _), cell in content.items() if cell.values}
+    rows = [row for row in table.rows if _is_accuracy(table) or row in measured]
+    yield _grid(table, rows, lambda row, column: _shown(table, content[row, column]))
+    others = [row for row in rows if row in table.trained() and row != table.baseline]
+    if table.baseline in rows and others:
         yield (
             f"Against {table.baseline}, in pairs that share the seeds of noise, initialisation and order: "
             "mean difference [95% interval], p of the paired t-test (pairs). No p is corrected for the "
@@ -198,7 +201,11 @@ def _records(table: Table, content: Cells) -> Iterator[dict[str, Any]]:
 
 
 def _digits(table: Table) -> int:
-    return 1 if table.percent else 3
+    return 1 if table.percent and _is_accuracy(table) else 3
+
+
+def _is_accuracy(table: Table) -> bool:
+    return "accuracy" in table.metric
 
 
 def _number(mean: float, std: float | None, digits: int) -> str:

@@ -1,0 +1,203 @@
+"""Methods on digits and on Fashion-MNIST: what sweeps of configs/digits_methods.py and its neighbour found.
+
+  python -m benchmarks.method_results digits runs/digits_methods
+  python -m benchmarks.method_results fashion_mnist runs/fashion_mnist_methods
+
+Prints the tables of docs/results/digits_methods.md or fashion_mnist_methods.md, and stores every run in the
+.json file of that name in docs/results/data. Several folders are sweeps over some of the rows, as `only`
+makes them; a run of a later one replaces the same run of an earlier one. Seeds that are not complete are
+stored and not shown.
+"""
+
+import argparse
+import dataclasses
+import json
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from grjax import host
+
+host.tune()  # before jax is imported
+
+from grjax.configs.digits_methods import build as digits
+from grjax.configs.fashion_mnist_methods import build as fashion_mnist
+
+from benchmarks.environment import environment
+from benchmarks.folders import RESULTS
+from grjax.errors import exit_in_one_line
+from grjax.sweep import Sweep, Table, results
+from grjax.sweep.statistics import seeds_of
+from grjax.sweep.table import Cell, cells
+
+SWEEPS = {"digits": digits, "fashion_mnist": fashion_mnist}
+KEPT = (
+    "test_accuracy_last", "test_accuracy_best", "memorisation", "noise_rate_realised", "noise_rate_estimated",
+    "kept_purity", "kept_recall", "num_steps", "seconds_to_first_step", "wall_seconds",
+)  # fmt: skip
+Stored = Mapping[str, Any]
+Cells = Mapping[tuple[str, str], Cell]
+
+
+def stored(folders: Sequence[Path]) -> dict[str, Any]:
+    """What is kept of some sweeps: the runs that are complete, and what they were made by."""
+    runs = {
+        json.dumps(line["overrides"], sort_keys=True): {
+            "sweep": number,
+            "overrides": line["overrides"],
+            "state": line["state"],
+            "summary": {key: line["summary"][key] for key in KEPT},
+        }
+        for number, folder in enumerate(folders)
+        for line in results.read(folder)
+        if line["state"] == "complete"
+    }
+    return {"environment": environment(), "runs": list(runs.values())}
+
+
+class Shown(NamedTuple):
+    """A table with the rows that were run, and the runs of the seeds that all of these have."""
+
+    table: Table
+    runs: list[Stored]
+
+    @property
+    def num_seeds(self) -> int:
+        """How many seeds there are."""
+        return len({seeds_of(run["overrides"]) for run in self.runs})
+
+
+def shown(name: str, found: Stored) -> Shown:
+    """What of the stored runs the page shows."""
+    sweep: Sweep = SWEEPS[name]()
+    assert isinstance(sweep.table, Table)
+    have = cells(sweep.table, sweep.trials, found["runs"])
+    columns = sweep.table.columns
+    rows = {row: pairs for row, pairs in sweep.table.rows.items() if have[row, next(iter(columns))].values}
+    shared = set.intersection(*(set(have[row, column].values) for row in rows for column in columns))
+    return Shown(
+        dataclasses.replace(sweep.table, rows=rows),
+        [run for run in found["runs"] if seeds_of(run["overrides"]) in shared],
+    )
+
+
+def content(what: Shown, metric: str) -> tuple[Table, Cells]:
+    """The table of a metric and its cells."""
+    table = dataclasses.replace(what.table, metric=metric)
+    return table, cells(table, [run["overrides"] for run in what.runs], what.runs)
+
+
+def markdown(what: Shown) -> dict[str, str]:
+    """The tables of the page, by what they show."""
+    return {
+        "last": _grid(*content(what, "test_accuracy_last"), 1),
+        "best": _grid(*content(what, "test_accuracy_best"), 1),
+        "rates": _rates(what),
+        "kept": _kept(what),
+        "memorisation": _grid(*content(what, "memorisation"), 2),
+        "time": _times(what),
+    }
+
+
+def _grid(table: Table, filled: Cells, digits: int) -> str:
+    """Mean ± standard deviation, of rows that have a value."""
+    return _lines(table, _rows(table, filled), lambda row, column: _number(filled[row, column], digits))
+
+
+def _rates(what: Shown) -> str:
+    """The realised rate, and below it what each row estimates."""
+    table, filled = content(what, "noise_rate_estimated")
+    _, realised = content(what, "noise_rate_realised")
+    rows = {"*realised*": {column: realised[next(iter(table.rows)), column] for column in table.columns}}
+    rows |= {row: {column: filled[row, column] for column in table.columns} for row in _rows(table, filled)}
+    return _lines(table, list(rows), lambda row, column: _number(rows[row][column], 2))
+
+
+def _kept(what: Shown) -> str:
+    """Purity / recall, means alone."""
+    table, purity = content(what, "kept_purity")
+    _, recall = content(what, "kept_recall")
+
+    def text(row: str, column: str) -> str:
+        both = purity[row, column].spread(), recall[row, column].spread()
+        return " / ".join("–" if each is None else f"{each.mean:.2f}" for each in both)
+
+    return _lines(table, _rows(table, recall), text)
+
+
+def _times(what: Shown) -> str:
+    """Seconds of a run after its first step ÷ cross-entropy's with the same seed and labels: the median.
+
+    Only of runs of one sweep: the machine had other work at another time.
+    """
+    lines = ["| | ÷ cross-entropy |", "|---|---|"]
+    sweeps = {run["sweep"] for run in what.runs}
+    each = [_seconds(what.table, [run for run in what.runs if run["sweep"] == sweep]) for sweep in sweeps]
+    for row in what.table.rows:
+        ratios = []
+        for filled in each:
+            for column in what.table.columns:
+                base = filled["CE", column].values
+                ratios += [
+                    value / base[seed] for seed, value in filled[row, column].values.items() if seed in base
+                ]
+        lines.append(f"| {row} | {f'{statistics.median(ratios):.1f}' if ratios else '–'} |")
+    return "\n".join(lines)
+
+
+def _seconds(table: Table, runs: Sequence[Stored]) -> Cells:
+    """Of each run from its first step to its end."""
+    after = [
+        {
+            **run,
+            "summary": {
+                "wall_seconds": run["summary"]["wall_seconds"] - run["summary"]["seconds_to_first_step"]
+            },
+        }
+        for run in runs
+    ]
+    return cells(dataclasses.replace(table, metric="wall_seconds"), [run["overrides"] for run in runs], after)
+
+
+def _rows(table: Table, filled: Cells) -> list[str]:
+    return [row for row in table.rows if any(filled[row, column].values for column in table.columns)]
+
+
+def _number(cell: Cell, digits: int) -> str:
+    found = cell.spread()
+    if found is None:
+        return "–"
+    return f"{found.mean:.{digits}f}" + ("" if found.std is None else f" ± {found.std:.{digits}f}")
+
+
+def _lines(table: Table, rows: Sequence[str], text: Callable[[str, str], str]) -> str:
+    lines = [f"| | {' | '.join(table.columns)} |", "|---" * (1 + len(table.columns)) + "|"]
+    lines += [f"| {row} | {' | '.join(text(row, column) for column in table.columns)} |" for row in rows]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("name", choices=SWEEPS)
+    parser.add_argument("folders", nargs="+", type=Path, help="of the sweeps")
+    parser.add_argument("--no-store", action="store_true")
+    flags = parser.parse_args()
+    found = stored(flags.folders)
+    if not flags.no_store:
+        (RESULTS / f"{flags.name}_methods.json").write_text(_compact(found))
+    what = shown(flags.name, found)
+    print(f"{len(found['runs'])} runs, n = {what.num_seeds} seeds\n")
+    for name, table in markdown(what).items():
+        print(f"{name}\n\n{table}\n")
+
+
+def _compact(found: Stored) -> str:
+    """JSON with a line for each run."""
+    runs = ",\n  ".join(json.dumps(run) for run in found["runs"])
+    return f'{{\n "environment": {json.dumps(found["environment"])},\n "runs": [\n  {runs}\n ]\n}}\n'
+
+
+if __name__ == "__main__":
+    with exit_in_one_line():
+        main()

@@ -1,0 +1,66 @@
+"""docs/results/digits_methods.md and fashion_mnist_methods.md: the pages say what the stored runs say."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import method_results
+
+RESULTS = Path(__file__).parents[1] / "docs" / "results"
+STEPS = {"digits": 660, "fashion_mnist": 600}
+
+
+@pytest.fixture(scope="module", params=sorted(STEPS))
+def stored(request):
+    """A name, its runs and its page."""
+    name = f"{request.param}_methods"
+    found = json.loads((RESULTS / "data" / f"{name}.json").read_text())
+    return request.param, found, (RESULTS / f"{name}.md").read_text()
+
+
+def test_every_run_is_a_trial_of_the_config_once(stored):
+    name, found, _ = stored
+    trials = [json.dumps(trial, sort_keys=True) for trial in method_results.SWEEPS[name]().trials]
+    runs = [json.dumps(run["overrides"], sort_keys=True) for run in found["runs"]]
+    assert len(set(runs)) == len(runs)
+    assert set(runs) <= set(trials)
+    assert {run["summary"]["num_steps"] for run in found["runs"]} == {STEPS[name]}
+
+
+def test_the_tables_are_those_of_the_runs(stored):
+    name, found, page = stored
+    shown = method_results.shown(name, found)
+    tables = method_results.markdown(shown)
+    if name == "fashion_mnist":
+        del tables["time"]  # measured on what other work left
+    for what, table in tables.items():
+        assert table in page, what
+    prose = " ".join(page.split())
+    assert f"n = {shown.num_seeds} seed" in prose
+    assert f"{len(found['runs'])} runs" in prose
+    assert f"jax {found['environment']['jax']}" in prose
+
+
+def run(row, seed, sweep=0, **summary):
+    overrides = {**row, "noise": {"name": "symmetric", "rate": 0.0}, "noise.seed": seed, "init_seed": seed}
+    kept = {"test_accuracy_last": 0.9, "wall_seconds": 3.0, "seconds_to_first_step": 1.0, **summary}
+    return {"sweep": sweep, "overrides": overrides, "state": "complete", "summary": kept}
+
+
+def test_seeds_that_not_all_rows_have_are_not_shown_and_times_are_of_one_sweep(monkeypatch):
+    from grjax.configs import digits_methods
+
+    rows = {name: digits_methods.ROWS[name] for name in ("CE", "PES", "GR")}
+    monkeypatch.setattr(digits_methods, "COLUMNS", {"clean": digits_methods.COLUMNS["clean"]})
+    runs = [run(rows["CE"], seed) for seed in range(3)]
+    runs += [run(rows["PES"], seed, wall_seconds=6.0, test_accuracy_last=0.8) for seed in range(2)]
+    runs += [run(rows["GR"], seed, sweep=1) for seed in range(3)]
+    shown = method_results.shown("digits", {"runs": runs})
+    assert shown.num_seeds == 2
+    table, filled = method_results.content(shown, "test_accuracy_last")
+    assert list(table.rows) == ["CE", "GR", "PES"]
+    assert len(filled["CE", "clean"].values) == 2
+    assert filled["PES", "clean"].spread().mean == pytest.approx(80)
+    times = method_results._times(shown).splitlines()[2:]
+    assert times == ["| CE | 1.0 |", "| GR | – |", "| PES | 2.5 |"]
