@@ -40,7 +40,7 @@ def main() -> None:
     """The command `grjax`, and `python run.py`; call it once in a process.
 
     Raises:
-      SystemExit: at the end, with the exit code that the README explains.
+      SystemExit: at the end, with an exit code; docs/guide/run.md explains them.
     """
     start = time.monotonic()  # before the imports: they are part of what a person waits for
     program, *arguments = sys.argv
