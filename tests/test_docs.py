@@ -67,7 +67,7 @@ def run_blocks(page, namespace):
 
 
 def cells(line):
-    """Of a table's row, split where Markdown splits it: at every pipe, in code too."""
+    """The cells of a table's row, split where Markdown splits it: at every pipe, in code too."""
     return [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip().strip("|"))]
 
 

@@ -62,7 +62,7 @@ def step(
     fraction: Annotated[float, In("[0, 1]")] = 0.5,
     seed: Annotated[int, In("[0, 2**64)")] = 0,
 ) -> np.ndarray:
-    """Of the last floor(fraction C) classes, only floor(n / ratio) of n examples stay, at least one.
+    """In the last floor(fraction C) classes, only floor(n / ratio) of n examples stay, at least one.
 
     Args:
       labels: clean labels in [0, num_classes), integer [N].
