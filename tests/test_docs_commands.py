@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from grjax import config
+from grjax import config, losses, noise
 from grjax.config.files import ConfigFile, take_from
 
 ROOT = Path(__file__).parent.parent
@@ -45,6 +45,12 @@ def test_the_readme_begins_with_the_two_commands_and_fits_a_screen():
     assert text.count("\n") <= 150
 
 
+def test_the_readme_counts_what_is_registered():
+    text = README.read_text()
+    assert f"[All {len(losses.names() + losses.names_with_memory())} losses]" in text
+    assert f"[{len(noise.names())} kinds of label noise]" in text
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_keys_and_configs_of_every_command_are_right(page, monkeypatch):
     monkeypatch.chdir(ROOT)
@@ -53,7 +59,7 @@ def test_keys_and_configs_of_every_command_are_right(page, monkeypatch):
         overrides = {}
         for key, value in (word[9:].split("=", 1) for word in rest if word.startswith("--config.")):
             try:
-                overrides[key] = ast.literal_eval(value)
+                overrides[key] = ast.literal_eval(value.capitalize() if value in ("true", "false") else value)
             except (ValueError, SyntaxError):
                 overrides[key] = value
         if not (ROOT / given.partition(":")[0]).exists() and given.endswith(".py"):
