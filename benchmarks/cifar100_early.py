@@ -3,10 +3,10 @@
   python -m benchmarks.cifar100_early --dir=cifar-100-python.tar.gz
 
 `--dir` is whatever `data.dir` may be. ResNet-20, batch 128, momentum 0.9, learning rate 0.1, weight decay
-1e-4, pad-crop and flip: the GR paper's protocol for CIFAR-100 (arXiv:1905.11233) but for the network (there
-ResNet-44) and the batch size (256), and cut off long before the learning rate first decays, at step 15,000
-of 30,000. One seed; lam 0.5 and beta 8 are those of the paper's Table 6. A run that is stopped goes on where
-it was when it is started again. Draws docs/figures/cifar100_early.svg and stores cifar100_early.json there.
+1e-4, pad-crop and flip: the GR paper's protocol for CIFAR-100 (arXiv:1905.11233) except for the network
+(there ResNet-44) and the batch size (256), and cut off long before the learning rate first decays, at step
+15,000 of 30,000. One seed; lam 0.5 and beta 8 are those of the paper's Table 6. A stopped run goes on when it
+is started again. Draws docs/figures/cifar100_early.svg and stores cifar100_early.json there.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Every loss on digits with 40% symmetric label noise: the README's table of losses.
+"""Every loss on digits with 40% symmetric label noise: the table of docs/results/digits.md.
 
   python -m benchmarks.digits_losses                  about 40 minutes on two CPU cores
   python -m benchmarks.digits_losses --names gce elr  only these

@@ -49,7 +49,7 @@ def step(loss: Loss) -> Callable[[jax.Array, jax.Array], Any]:
 
 
 def seconds(compiled: Callable[..., Any], repeats: int, *arguments: jax.Array) -> float:
-    """Of one call, over so many in a row."""
+    """The time of one call, over so many in a row."""
     start = time.perf_counter()
     for _ in range(repeats):
         out = compiled(*arguments)

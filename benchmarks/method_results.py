@@ -147,7 +147,7 @@ def _times(what: Shown) -> str:
 
 
 def _seconds(table: Table, runs: Sequence[Stored]) -> Cells:
-    """Of each run from its first step to its end."""
+    """The time of each run from its first step to its end."""
     after = [
         {
             **run,

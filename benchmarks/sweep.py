@@ -132,8 +132,8 @@ def digits(separate: int, workers: int) -> None:
             "--mode=sweep", "--config=configs/digits_sweep.py", f"--workdir={folder / 'sweep'}",
             f"--compilation_cache={folder / 'sweep_cache'}", f"--config.sweep.workers={workers}",
         )  # fmt: skip
-        said = output.strip().splitlines()[-workers:]
-        print(f"sweep: {sweep}; {'; '.join(said)}", flush=True)
+        endings = output.strip().splitlines()[-workers:]
+        print(f"sweep: {sweep}; {'; '.join(endings)}", flush=True)
         times += [
             _separate(folder, separate + number, trial)
             for number, trial in enumerate(chosen[separate // 2 :])
@@ -147,7 +147,7 @@ def digits(separate: int, workers: int) -> None:
     }
     print(f"sweep / as many separate processes one after another: {ratios}")
     stored = {
-        "trials": len(trials), "workers": workers, "sweep": sweep, "sweep_says": said,
+        "trials": len(trials), "workers": workers, "sweep": sweep, "sweep_says": endings,
         "separate": times, "ratios": ratios,
     }  # fmt: skip
     _store(f"digits_{workers}_workers", stored)

@@ -9,7 +9,7 @@ have the same layers and numbers of parameters. Each contender is a process of i
 a cache; those that are tuned call `grjax.host.tune` first, as `run.py` does. Then all take turns, for some
 seconds a round. A figure is the median over the rounds, a ratio the median of the ratios to eager PyTorch in
 the same round. The roofline is what the compiled program counts: its arithmetic beside the speed of a large
-matrix product, its reads and writes beside that of a copy. Networks that are not measured stay as they are
+matrix product, its reads and writes beside that of a copy. Networks that are not measured stay unchanged
 stored, if from the same machine and versions. Needs the extra `torch`. On two CPU cores: about 12 minutes.
 """
 

@@ -4,8 +4,8 @@
   python run.py --config=configs/gce_cifar100.py:loss=gce,noise=asymmetric,rate=0.3,seed=1 --workdir=runs/gce
   python run.py --config=configs/gce_cifar100.py:quick=true --workdir=runs/quick   digits, in seconds
 
-As configs/gce_cifar10.py, but for lengths: the truncated loss chooses its examples anew every 10 epochs
-from epoch 80 on. Asymmetric noise makes each class the next of its superclass, as in the paper. No
+The same as configs/gce_cifar10.py except for lengths: the truncated loss chooses its examples anew every
+10 epochs from epoch 80 on. Asymmetric noise makes each class the next of its superclass, as in the paper. No
 published figure is confirmed here.
 
 Not run here. Not exactly the paper's: see configs/gce_cifar10.py.

@@ -16,9 +16,10 @@ Published test accuracy, % (Table 5; read in the paper; its 50.0 where it has ".
   0, positives : negatives 10 : 1 78.9        77.0   75.4   77.6   80.6
   0, positives : negatives 50 : 1 63.4        50.0   50.0   58.6   65.0
 
-Of how many runs, and whether of the last evaluation or the best, is not said. The whole table, with nine
-losses and five seeds, is configs/gr_table5.py; ours beside the paper's: docs/results/imdb.md. The released
-code has batch, initial weights, order and how vectors are made. Not exactly the paper's:
+The paper does not say how many runs that is, nor whether the evaluation is the last or the best. The whole
+table, with nine losses and five seeds, is configs/gr_table5.py; ours beside the paper's:
+docs/results/imdb.md. The released code has batch, initial weights, order and how vectors are made. Not
+exactly the paper's:
   - The vectors are trained anew, as the code says that the paper names; see grjax/data/skip_gram.py. Theirs
     are not published, and on the scale of the vectors hangs how far the network overfits.
   - Gradient Rescaling's weight is divided by its sum over the batch, as in the released layers.

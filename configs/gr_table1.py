@@ -79,7 +79,7 @@ PUBLISHED = {
     "GR λ=1": (69.2, 63.4, 54.7, 43.9, 67.5, 65.8, 63.3),
 }
 
-# Of the runs that the authors released, the last evaluation.
+# The last evaluation of the runs that the authors released.
 RELEASED = {
     "GCE": (None, None, 58.4, None, None, None, None),
     "GR λ=0.5": (69.0, 64.4, 59.9, 50.8, None, None, None),

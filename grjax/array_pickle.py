@@ -60,7 +60,7 @@ def read(path: str | os.PathLike[str]) -> Any:
       path: of a .pt, .npy or .pkl file, whatever its name.
 
     Raises:
-      pickle.UnpicklingError: the file is damaged, or is none of these.
+      pickle.UnpicklingError: the file is damaged, or is not one of these.
       OSError: the file cannot be read.
     """
     with open(path, "rb") as file:

@@ -40,7 +40,7 @@ def main() -> None:
     """The command `grjax`, and `python run.py`; call it once in a process.
 
     Raises:
-      SystemExit: at the end, with the exit code that the README explains.
+      SystemExit: at the end, with an exit code; docs/guide/run.md explains them.
     """
     start = time.monotonic()  # before the imports: they are part of what a person waits for
     program, *arguments = sys.argv
@@ -258,9 +258,9 @@ def _devices_named() -> Iterator[None]:
         try:
             jax.devices()
         except Exception as reason:
-            said = f" ({' '.join(str(reason).split())[:200]})" if str(reason) else ""
+            details = f" ({' '.join(str(reason).split())[:200]})" if str(reason) else ""
             raise ConfigError(
-                f"JAX_PLATFORMS={asked}: jax has no such devices here{said}; install what it needs for them, "
-                "as pip install 'grjax[cuda]' does, or set JAX_PLATFORMS=cpu"
+                f"JAX_PLATFORMS={asked}: jax has no such devices here{details}; install what it needs for "
+                "them, as pip install 'grjax[cuda]' does, or set JAX_PLATFORMS=cpu"
             ) from error
         raise

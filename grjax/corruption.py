@@ -49,7 +49,7 @@ def corrupted_data(
 
     First some training examples are left out (`config.imbalance`), then labels are corrupted
     (`config.noise`), then images are replaced by those of another data set (`config.open_set`); noise that
-    depends on the image sees the original one. Other splits stay as they are.
+    depends on the image sees the original one. Other splits stay unchanged.
 
     Args:
       config: of the run.

@@ -34,7 +34,7 @@ class Dynamics(flax.struct.PyTreeNode):
 
 
 def init(num_examples: int) -> Dynamics:
-    """Those of examples that have not come by, [num_examples]."""
+    """Initial rows, for examples not seen yet: [num_examples]."""
 
     def full(value: int, dtype: type) -> jax.Array:
         return jnp.full(num_examples, value, dtype)

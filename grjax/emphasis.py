@@ -56,7 +56,7 @@ def log_fade(log_odds: jax.Array, epsilon: ArrayLike) -> jax.Array:
 
     Args:
       log_odds: of the label, [...].
-      epsilon: >= 0, broadcastable to [...]; 0 gives exactly 0, so the weight stays as it is.
+      epsilon: >= 0, broadcastable to [...]; 0 gives exactly 0, so the weight stays unchanged.
 
     Returns:
       An array [...], <= 0, exact also where p rounds to 1.
@@ -205,7 +205,7 @@ def at(emphasis: E, labels: jax.Array) -> E:
     """Class-wise emphasis: the parameters of each example's own class.
 
     Args:
-      emphasis: parameters of shape [C], one for each class, or scalars, which stay as they are.
+      emphasis: parameters of shape [C], one for each class, or scalars, which stay unchanged.
       labels: class indices, integer [...].
 
     Returns:

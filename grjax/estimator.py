@@ -36,7 +36,7 @@ class GRClassifier(ClassifierMixin, BaseEstimator):
 
     Args:
       lam: of the loss, see `grjax.losses.gradient_rescaling`; None: as `grjax.fit.recipe` has it.
-      beta: likewise: the higher, the less is learned from examples that look wrong.
+      beta: of the loss, too: the higher, the less is learned from examples that look wrong.
       method: of training, one of `grjax.methods.names()`, with its default options; others are keys of
         `config`, as {'method.rate': 0.2}.
       epochs: of training.

@@ -47,7 +47,7 @@ def recipe(num_examples: int, num_classes: int, epochs: float = 40.0, *, feature
     see docs/results/audit.md.
 
     Args:
-      num_examples: N. Of few examples a batch is a tenth, so that an epoch has ten steps or more.
+      num_examples: N. Where they are few a batch has a tenth, so that an epoch has ten steps or more.
       num_classes: C.
       epochs: of training.
       features: vectors; else images.
@@ -113,7 +113,7 @@ def train_on_arrays(
         others keep their positions as ids. None: all are trained on.
       seed: of initialisation and order.
       workdir: a folder that holds no other run.
-      kept: whether the workdir stays. If not, nothing could go on, and signals are left as they are.
+      kept: whether the workdir stays. If not, nothing could go on, and signals are left unchanged.
 
     Raises:
       ConfigError: arrays or a config that cannot be trained on.
@@ -149,7 +149,7 @@ def train_on_arrays(
             "config: which of these arrays' examples are trained on is settled; leave out "
             "data.validation_fraction and imbalance"
         )
-    if held_out is not None:  # whose labels would stay as they are
+    if held_out is not None:  # whose labels would stay unchanged
         for section in ("noise", "open_set"):
             changed = run_config[section].to_dict()
             if changed != config_lib.resolve(own)[section].to_dict():
@@ -177,9 +177,9 @@ def train_on_arrays(
 def _keep(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes the arrays of a run into its folder, or checks that they are those it was begun with."""
     if path.exists():
-        theirs = read_npz(path)
-        same = theirs.keys() == arrays.keys() and all(
-            np.array_equal(theirs[key], value) for key, value in arrays.items()
+        stored = read_npz(path)
+        same = stored.keys() == arrays.keys() and all(
+            np.array_equal(stored[key], value) for key, value in arrays.items()
         )
     else:
         same = not (path.parent / layout.CONFIG).exists()

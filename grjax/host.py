@@ -10,7 +10,7 @@ never does.
 
   import jax
 
-`GRJAX_TUNE_HOST=0` in the environment leaves everything as it is. `GRJAX_TUNE_HOST=malloc` sets malloc up,
+`GRJAX_TUNE_HOST=0` in the environment leaves everything unchanged. `GRJAX_TUNE_HOST=malloc` sets malloc up,
 too, so that a step finds the memory of the step before: ResNets gain, small networks lose, and large ones
 take twice the memory. `docs/guide/speed.md` has what was measured.
 """
@@ -50,7 +50,7 @@ class Tuning:
 
     xla_flag: str | None  # in XLA_FLAGS; None: not there
     malloc: dict[str, int]  # parameters of glibc's malloc that were set
-    left: dict[str, str]  # what was left as it is, and why: 'xla_flag', 'malloc'
+    left: dict[str, str]  # what was left unchanged, and why: 'xla_flag', 'malloc'
 
 
 # A process has one environment and one malloc, so what was done to them is known once, too.
@@ -144,7 +144,7 @@ def _against_flag(environ: MutableMapping[str, str]) -> str | None:
 
 
 def _against_malloc(environ: MutableMapping[str, str]) -> str | None:
-    """Why malloc is left as it is; None: it is set."""
+    """Why malloc is left unchanged; None: it is set."""
     for name, value in environ.items():
         if name.startswith("MALLOC_") or (name == "GLIBC_TUNABLES" and "glibc.malloc." in value):
             return f"{name} is set"

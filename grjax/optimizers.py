@@ -142,7 +142,7 @@ def create_schedule(
 
 
 def sgd() -> optax.GradientTransformation:
-    """The gradient as it is."""
+    """The gradient, unchanged."""
     return optax.identity()
 
 

@@ -12,7 +12,7 @@ def plain(value: Any) -> Any:
     """A scalar as a number of Python, a path as text, and so within mappings, lists and tuples.
 
     Grid searches give np.float64(8), and jax arrays without a dimension. Traced arrays and those with a
-    dimension stay as they are.
+    dimension stay unchanged.
 
     Example:
       >>> import numpy as np

@@ -42,17 +42,17 @@ def counted(what: str, seconds_between_lines: float = 60.0) -> Iterator[Callable
     )  # fmt: skip
     task = bar.add_task("", total=None)
     begin: tuple[float, int] | None = None
-    said = time.monotonic()
+    printed_at = time.monotonic()
 
     def report(done: int, total: int) -> None:
-        nonlocal begin, said
+        nonlocal begin, printed_at
         now = time.monotonic()
         begin = begin or (now, done)  # what was done before a restart took no time now
         bar.update(task, completed=done, total=total)
-        if not console.is_terminal and done > begin[1] and now - said >= seconds_between_lines:
+        if not console.is_terminal and done > begin[1] and now - printed_at >= seconds_between_lines:
             minutes = (now - begin[0]) / (done - begin[1]) * (total - done) / 60
             console.print(f"{what}: {done:,} of {total:,}, {minutes:.0f} minutes left")
-            said = now
+            printed_at = now
 
     with bar:
         yield report
@@ -100,5 +100,5 @@ class Display:
         self.say("  ".join(parts))
 
     def say(self, text: str) -> None:
-        """Text as it is."""
+        """The text, unchanged."""
         self._console.print(text)

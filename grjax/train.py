@@ -64,7 +64,7 @@ def train_and_evaluate(
     """Trains the experiment of a config, or goes on with it where it was stopped.
 
     Whenever it is killed, the same call goes on from the latest checkpoint and ends, on CPU, in the same
-    parameters and metrics bit for bit. A finished run is left as it is.
+    parameters and metrics bit for bit. A finished run is left unchanged.
 
     Args:
       config: from `grjax.config.resolve`.

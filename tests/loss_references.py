@@ -39,7 +39,7 @@ class Reference:
     couples_batch: bool = False
 
     def gradient(self, z: np.ndarray, y: np.ndarray, **options: Any) -> np.ndarray:
-        """Of each example's loss by its logits, [..., C], with a relative error about 1e-11."""
+        """The gradient of each example's loss by its logits, [..., C], with a relative error about 1e-11."""
         surrogate = self.surrogate or (lambda z, held, y, **options: self.value(z, y, **options))
         return differentiate(lambda z_moved: surrogate(z_moved, z, y, **options), z)
 
@@ -152,7 +152,7 @@ def combined_weight(p, a, b, lam, beta, log_c):
 
 @functools.cache
 def integral(weight: Callable[..., float], *parameters: float) -> float:
-    """Of a weight over p from 0 to 1."""
+    """The integral of a weight over p from 0 to 1."""
     breaks = [1e-6, 1e-3, 0.05, 0.2, 0.35, 0.5, 0.7, 0.95, 0.999]
     return scipy.integrate.quad(
         weight, 0, 1, args=parameters, points=breaks, epsabs=0, epsrel=1e-12, limit=500
@@ -202,7 +202,7 @@ def normalized_gce(normalization: str) -> Callable[..., np.ndarray]:
 
 
 def fade(z, y, epsilon):
-    """(1 - p) / (1 - p + epsilon / 2), by which examples stop pulling."""
+    """(1 - p) / (1 - p + epsilon / 2), by which examples stop contributing."""
     not_p = -np.expm1(-cross_entropy(z, y))
     return not_p / (not_p + epsilon / 2)
 

@@ -76,7 +76,7 @@ def test_a_file_that_is_something_else_is_refused(tmp_path, tfds_dir):
         data.load("cifar100", dir=str(tmp_path / "notes.txt"))
     with pytest.raises(
         ConfigError,
-        match=r"data\.dir: .*notes\.txt is none of its files; 'mnist' takes mnist\.npz, or a folder",
+        match=r"data\.dir: .*notes\.txt is not one of its files; 'mnist' takes mnist\.npz, or a folder",
     ):
         data.load("mnist", dir=str(tmp_path / "notes.txt"))
 

@@ -116,7 +116,7 @@ def test_vehicles10_are_the_vehicles_with_their_ids_in_cifar100(tmp_path, tfds_d
 def test_every_layout_of_the_mnist_family(tmp_path, tfds_dir, builder, below, zipped):
     files = idx_files()
     write(tmp_path / "given" / below, gzipped(files) if zipped else files)
-    # The digests are those of the content, but for KMNIST.
+    # The digests are those of the content, except for KMNIST.
     distribution = small(builder, {"idx": files, "gzip": {f"{name}.gz": c for name, c in files.items()}})
     dataset = read(builder, str(tmp_path / "given"), distribution)
     assert dataset.num_classes == 10

@@ -13,7 +13,7 @@ AXIS = "batch"
 
 
 def loss_and_gradients(module, dtype, train):
-    """Of a nonlinear function of the output; batch [4 devices, 6, 3, 2, 5 channels], far from mean 0."""
+    """Those of a function of the output; batch [4 devices, 6, 3, 2, 5 channels], far from mean 0."""
     rng = np.random.default_rng(0)
     x = jnp.asarray(3 + 2 * rng.normal(size=(4, 6, 3, 2, 5)), dtype)
     variables = {

@@ -36,7 +36,7 @@ def build(name, **arguments):
 
 
 class Facts(NamedTuple):
-    """Of a protocol, from its source."""
+    """The facts of a protocol, from its source."""
 
     examples: int  # of training, those held out taken off
     classes: int

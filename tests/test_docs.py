@@ -67,7 +67,7 @@ def run_blocks(page, namespace):
 
 
 def cells(line):
-    """Of a table's row, split where Markdown splits it: at every pipe, in code too."""
+    """The cells of a table's row, split where Markdown splits it: at every pipe, in code too."""
     return [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip().strip("|"))]
 
 
@@ -154,8 +154,9 @@ def test_code_of_the_readme_runs():
     assert jax.tree.all(moved)
 
 
-def test_code_of_the_sweep_page_runs():
-    run_blocks(ROOT / "docs" / "guide" / "sweep.md", {})
+@pytest.mark.parametrize("page", ["sweep.md", "extend.md"])
+def test_code_of_the_guide_runs(page):
+    run_blocks(ROOT / "docs" / "guide" / page, {})
 
 
 def test_every_loss_has_a_row_and_every_row_a_loss():

@@ -73,7 +73,7 @@ def one_step(parts, state, step=0):
 
 
 def test_a_step_against_its_formula():
-    """Of the second network, whose targets the average of the first gives."""
+    """A step of the second network, whose targets the average of the first gives."""
     options = {"method.lam_ramp_steps": 10, "method.decay_ramp_steps": 4, "method.beta": 0.6}
     parts = experiment.create(config_of(**options))
     started, _ = one_step(parts, parts.init_state())

@@ -30,7 +30,7 @@ def paper_weight(p, lam, beta):
 
 
 def paper_integral(lam, beta):
-    """Of the weight over p from 0 to 1, by adaptive quadrature that is told where to look."""
+    """The integral of the weight over p from 0 to 1, by adaptive quadrature that is told where to look."""
     breaks = sorted({1e-6, 1e-3, 0.05, max(lam, 1e-6) / (lam + 1), 0.95, 0.999})
     return scipy.integrate.quad(
         paper_weight, 0, 1, args=(lam, beta), points=breaks, epsabs=0, epsrel=1e-12, limit=500

@@ -1,4 +1,4 @@
-"""Epsilon: fitted examples stop pulling, and at 0 everything is as the formula has it, bit for bit."""
+"""Epsilon: fitted examples stop contributing, and at 0 everything is as the formula has it, bit for bit."""
 
 import functools
 

@@ -120,7 +120,7 @@ def key_of(item):
 
 
 def offline_runs(workdir):
-    """Of each start of a run: id, name, group, config, (step, metrics) in order, summary."""
+    """Each start of a run: id, name, group, config, (step, metrics) in order, summary."""
     wandb.teardown()  # as at the end of a process: its service writes what it still holds
     for folder in sorted((workdir / "wandb").glob("offline-run-*")):
         (file,) = folder.glob("*.wandb")

@@ -332,7 +332,7 @@ def test_hyperparameters_do_not_widen_the_loss(case):
 
 
 def batches(num_steps=8, batch=24):
-    """Of some steps: the step, the ids of its examples [B], their logits and labels."""
+    """Some steps: the step, the ids of its examples [B], their logits and labels."""
     rng, labels = np.random.default_rng(1), labels_of_all()
     for step in range(num_steps):
         ids = rng.permutation(N)[:batch]

@@ -159,7 +159,7 @@ def test_in_place_later_flips_meet_earlier_ones(exact):
 
 
 def test_in_place_cats_come_back_independently_of_how_they_went():
-    """Of the cats that became dogs r come back, whether their first number was small or not."""
+    """A share r of the cats that became dogs comes back, whether their first number was small or not."""
     ids = np.arange(50_000)
     first = draws.uniforms(0, ids)[0]
     noisy = draw("asymmetric_cifar10_in_place", rate=0.4)
@@ -419,7 +419,7 @@ def test_instance_noise_goes_through_few_images_at_a_time(monkeypatch, scaling):
     images = CountedImages()
     noisy = instance_noise(images, rate=0.6, scaling=scaling)
     assert max(images.asked) == 256
-    # Of those alone that are flipped, once each.
+    # Only the images of flipped examples are read, once each.
     assert sum(images.asked) == noisy.mislabelled.sum()
     for chunk in (7, len(IMAGES)):
         monkeypatch.setattr(instance, "CHUNK", chunk)

@@ -9,7 +9,7 @@ import pytest
 from nbclient import NotebookClient
 
 FOLDER = Path(__file__).parent.parent / "examples" / "notebooks"
-# Of each, what it prints, and what must hold of the numbers there: that is what it is for.
+# What each notebook prints, and what must hold of the numbers there: that is what it is for.
 EXPECTED = {
     "audit_image_folder": (
         r"(\d+) images are suspected, (\d+) of them are misplaced, of (\d+)",

@@ -421,7 +421,7 @@ def _(folder):
 def rows():
     """{(what, where): what the page says of it}."""
     cells = re.findall(r"^\| (.*?) \| (.*) \| (.*) \|$", PAGE.read_text(), re.MULTILINE)[1:]
-    return {(what, where): said for what, where, said in cells}
+    return {(what, where): expected for what, where, expected in cells}
 
 
 def test_the_page_has_a_row_for_each_case_and_no_other():
@@ -430,13 +430,13 @@ def test_the_page_has_a_row_for_each_case_and_no_other():
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.what}: {case.where}")
 def test_a_row_is_true(case, tmp_path, tfds_dir):
-    said = rows()[case.what, case.where]
-    if not said.startswith("refused: "):
+    expected = rows()[case.what, case.where]
+    if not expected.startswith("refused: "):
         case.read(tmp_path)
         return
     with pytest.raises(GrjaxError) as caught:
         case.read(tmp_path)
-    parts = re.fullmatch(r"refused: `(.*)`", said).group(1).split("…")
+    parts = re.fullmatch(r"refused: `(.*)`", expected).group(1).split("…")
     at = 0
     for part in parts:  # in this order
         at = str(caught.value).find(part, at)

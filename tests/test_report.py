@@ -46,7 +46,7 @@ def stored(workdir):
 
 
 def heights(axes):
-    """Of the bars of a panel, in the order in which they were drawn."""
+    """The heights of the bars of a panel, in the order in which they were drawn."""
     return [patch.get_data().values for patch in axes.patches]
 
 

@@ -71,12 +71,12 @@ def test_a_sweep_chooses_then_trains_on_everything_then_writes_its_table(tmp_pat
         assert scores[2] == []
         best = 0 if scores[0] > scores[1] else 1
         assert choice["chosen"] == choice["candidates"][best]["overrides"]
-        mine = [line for line in compared if line["overrides"].items() >= choice["setting"].items()]
-        assert [line["summary"]["validation_accuracy_last"] for line in mine[:2]] == [
+        rows = [line for line in compared if line["overrides"].items() >= choice["setting"].items()]
+        assert [line["summary"]["validation_accuracy_last"] for line in rows[:2]] == [
             scores[0][0],
             scores[1][0],
         ]
-        assert all(line["config"]["data"]["validation_fraction"] == 0.2 for line in mine)
+        assert all(line["config"]["data"]["validation_fraction"] == 0.2 for line in rows)
         final = [line for line in found if line["overrides"].items() >= choice["setting"].items()]
         assert [line["config"]["noise"]["seed"] for line in final] == [0, 1]
         for line in final:  # with what was chosen, on everything
@@ -308,7 +308,7 @@ def test_quick_variants_of_the_papers_tables_run_whole(config, trials, tmp_path,
     assert f"Trials: {trials} complete." in text
     first = sweep.table[0] if isinstance(sweep.table, tuple) else sweep.table
     for row in first.trained():
-        # Of the first table, whose cells are the mean and standard deviation of two seeds.
+        # In the first table, whose cells are the mean and standard deviation of two seeds.
         line = next(line for line in text.splitlines() if line.startswith(f"| {row} |"))
         assert len(re.findall(r"\d+\.\d+ ± \d+\.\d+", line)) == len(first.columns), line
 

@@ -85,7 +85,7 @@ def end(process):
 
 
 def starts(folder):
-    """Of each trial the steps from which it was started."""
+    """The steps from which each trial was started."""
     return [
         [entry["from_step"] for entry in json.loads((path / "environment.json").read_text())]
         for path in sorted(folder.glob("trials/*"))

@@ -61,7 +61,7 @@ def breaks_of(name, options):
 
 
 def integrate(function, low, high, breaks):
-    """Of a function of arrays, by Gauss' quadrature from one break to the next."""
+    """The integral of a function of arrays, by Gauss' quadrature from one break to the next."""
     inside = sorted({each for each in breaks if low < each < high})
     edges = np.array([low, *inside, high])[:, None]
     nodes, weights = np.polynomial.legendre.leggauss(48)

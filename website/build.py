@@ -1,7 +1,7 @@
 """Builds the documentation site: `python -m website.build`, then open build/site/html/index.html.
 
-Three steps: `staging` copies the hand-written pages, `reference` writes the generated ones, Zensical makes HTML
-of all. A link that leads to nothing, an anchor that does not exist and a public name without a docstring end it.
+Three steps: `staging` copies the hand-written pages, `reference` writes the generated ones, Zensical makes
+HTML of all. A link to nothing, an unknown anchor or a public name without a docstring ends the build.
 """
 
 import argparse

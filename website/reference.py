@@ -152,7 +152,7 @@ def _config_keys_page() -> str:
     rows = "\n".join(f"| `{key}` | `{value!r}` |" for key, value in flat.items())
     return f"""# The keys of a config
 
-A config file sets what differs from these defaults, and `--config.KEY=VALUE` sets one key. The sections with a
+A config file sets what differs from these defaults; `--config.KEY=VALUE` sets one key. The sections with a
 `name` take the options of what they name.
 
 | key | default |

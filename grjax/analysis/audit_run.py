@@ -82,7 +82,7 @@ def audit_run(
 
 
 def _read_dynamics(workdir: Path, config: ConfigDict, ids: np.ndarray) -> dict[str, np.ndarray] | None:
-    """Of a finished run from its file, of another from its latest checkpoint; None where there are none."""
+    """Dynamics from the file of a finished run, else from the latest checkpoint; None: there are none."""
     path = workdir / layout.DYNAMICS
     if path.exists():
         return read_npz(path)

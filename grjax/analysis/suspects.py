@@ -42,7 +42,7 @@ class Audit:
       mean_p, last_p: probability of the given label over the whole run and at its end, float64 [N].
       aum: area under the margin, the mean over training of its logit less the largest other; NaN if the run
         has not collected dynamics, or not met the example: float64 [N].
-      forgetting: how often it was right and wrong the next time, -1: never right; NaN likewise: float64 [N].
+      forgetting: how often it was right and wrong the next time, -1: never right; NaN as in aum: float64 [N].
       kept: how much of the example the run's method trained on, averaged over the second half of the
         evaluations; NaN if it does not choose: float64 [N].
       steps: of the run's evaluations, int64 [T].
@@ -107,7 +107,7 @@ class Audit:
     def transition_matrix(self) -> np.ndarray:
         """Estimate of T[i, j] = P(given label j | true label i), the corrected labels taken for true: [C, C].
 
-        The row of a class that no example is thought to be of is that of the unit matrix.
+        A class with no corrected example gets an identity row.
         """
         number = len(self.class_names)
         counts = np.zeros((number, number))

@@ -1,4 +1,4 @@
-"""The weight w(p) of losses in one picture, as it is and as a density.
+"""The weight w(p) of losses in one picture, raw and as a density.
 
 A loss is written `name` or `name:option=value,option=value`. One that depends on more than p is drawn for ten
 classes of which the nine others are equally likely, see `EqualOthers`.
@@ -63,7 +63,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 class EqualOthers:
     """The L1 norm of any loss' logit gradient where all other classes are equally likely, as an `Emphasis`.
 
-    Of a loss of p alone it is w(p). Of another it is a cut through what depends on all logits, at
+    For a loss of p alone it is w(p). For another it is a cut through what depends on all logits, at
     z = (d + log(C - 1), 0, ..., 0) with d the log-odds of the label.
 
     Attributes:
@@ -177,7 +177,7 @@ def log_weight(weight: Emphasis, p: np.ndarray) -> np.ndarray:
 
 
 def draw(weights: Mapping[str, Emphasis], path: Path) -> None:
-    """Draws w(p) of each weight over p, left as it is, right divided by its integral, a dot at its mode.
+    """Draws w(p) of each weight over p, left raw, right divided by its integral, with a dot at its mode.
 
     The left scale is logarithmic where the largest values differ by more than a factor of 20.
 

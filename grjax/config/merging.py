@@ -34,7 +34,7 @@ def defaults() -> ConfigDict:
                 "augmentation": (),
                 "mixing": {"name": "none"},  # of grjax.data.mixing: mixup, cutmix
                 # By mean and standard deviation of each channel over the training split; False: pixels from 0
-                # to 255, and features as they are.
+                # to 255, and unscaled features.
                 "standardise": True,
                 # Of training examples: 'shuffled' anew each epoch, or 'fixed', one order that is cycled.
                 "order": "shuffled",
@@ -102,7 +102,7 @@ def merge(config: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]
       layer: nested mapping with any of these keys, and options in the named sections.
 
     Returns:
-      A new nested dict; the arguments stay as they are.
+      A new nested dict; the arguments stay unchanged.
 
     Raises:
       ConfigError: an unknown key, a value of another type than the default's, a section that is not a
@@ -162,7 +162,7 @@ def unflatten(dotted: Mapping[str, Any]) -> dict[str, Any]:
     """{'loss.lam': 1} -> {'loss': {'lam': 1}}.
 
     A section may stand beside keys within it, {'noise': {...}, 'noise.seed': 1}: these have precedence, in
-    whichever order they stand. What is given stays as it is.
+    whichever order they stand. What is given stays unchanged.
 
     Raises:
       ConfigError: a key within what is no section.

@@ -20,7 +20,7 @@ def resample(image: jax.Array, matrix: jax.Array, shift: jax.Array) -> jax.Array
       shift: float32 [2], in pixels.
 
     Returns:
-      Of the shape and dtype of `image`.
+      An image with the shape and dtype of `image`.
     """
     height, width, _ = image.shape
     rows = jnp.arange(height)[:, None] - (height - 1) / 2

@@ -1,7 +1,7 @@
 """Augmentation on the device, one image and one key at a time; `create` makes one of several, for batches.
 
 An augmentation is a function (image [height, width, channels], key, options) -> image of the same dtype, and
-but for crops to a smaller size of the same shape. Two views of a batch are one augmentation with two keys.
+of the same shape except for crops to a smaller size. Two views of a batch are one augmentation with two keys.
 Adding one: write it so, and name it in `_AUGMENTATIONS`.
 """
 
@@ -118,7 +118,7 @@ def create(chosen: Sequence[str | Mapping[str, Any]]) -> BatchAugmentation:
 
     Args:
       chosen: each one of `names()`, or a section with that as 'name' and options: keywords of the
-        augmentation, checked against its signature. None: images stay as they are.
+        augmentation, checked against its signature. None: images stay unchanged.
 
     Raises:
       ConfigError: an unknown name or option, a required one is missing, or a value is out of range; the

@@ -27,7 +27,7 @@ def read(labels: ArrayLike, where: str, *, floating: bool = False) -> np.ndarray
 
     Returns:
       int64 [N], or text [N]: without blanks around it, and with accents in one form. With `floating`,
-      numbers stay as they are.
+      numbers stay unchanged.
 
     Raises:
       ConfigError: labels that are missing or blank, with their rows; numbers among names; other types, or

@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 
 # A channel whose mean is at most so many standard deviations from 0, and whose largest number lies between
-# these, stays as it is: float32 resolves it to 1e-4 standard deviations.
+# these, stays unchanged: float32 resolves it to 1e-4 standard deviations.
 _OFFSET, _SMALLEST, _LARGEST = 2.0**10, 1e-30, 1e30
 _CHUNK = 1024  # examples whose numbers are held as float64 at a time
 
@@ -20,7 +20,7 @@ class Scaling:
     """How the channels of features become float32: ((x - centre) - offset) / scale, in float64.
 
     Attributes:
-      centre, offset, scale: float64 [channels]; 0, 0 and 1 of channels that stay as they are.
+      centre, offset, scale: float64 [channels]; 0, 0 and 1 of channels that stay unchanged.
     """
 
     centre: np.ndarray

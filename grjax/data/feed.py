@@ -19,9 +19,9 @@ from grjax.data import Dataset, ImageFiles
 from grjax.devices import split_over_devices
 from grjax.errors import ConfigError
 
-# Of the memory of a device: the rest is for the model, its activations and the optimiser.
+# The share of a device's memory; the rest is for the model, its activations and the optimiser.
 _RESIDENT_SHARE = 0.5
-# Of the memory of a CPU, where the data set that the images are copied from lies as well.
+# The share of a CPU's memory, which holds the data set that the images are copied from as well.
 _RESIDENT_SHARE_ON_CPU = 0.25
 _CHUNK = 256  # images that are copied at a time
 
@@ -177,10 +177,10 @@ class Streaming:
         images = self._dataset.splits[split].images
 
         def load(number: int) -> tuple[np.ndarray, np.ndarray]:
-            mine = split_over_devices(positions(number))
+            shares = split_over_devices(positions(number))
             cropped = training and self._crop_seed is not None
-            found = self._cropped(mine, number) if cropped else images[mine.ravel()]
-            return mine, found.reshape(*mine.shape, *found.shape[1:])
+            found = self._cropped(shares, number) if cropped else images[shares.ravel()]
+            return shares, found.reshape(*shares.shape, *found.shape[1:])
 
         options = grain.ReadOptions(num_threads=self._workers, prefetch_buffer_size=2 * self._workers)
         for loaded in grain.MapDataset.range(start, stop).map(load).to_iter_dataset(options):

@@ -14,7 +14,7 @@ from grjax.data.pixels import to_rgb
 from grjax.errors import ConfigError, require
 from grjax.registry import closest
 
-# Sides, up to which images that all have one size stay as they are, in memory.
+# Sides, up to which images that all have one size stay unchanged, in memory.
 _SMALL = 128
 _READERS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json", ".arrow": "arrow"}
 

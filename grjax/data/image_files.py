@@ -11,9 +11,9 @@ from PIL import Image
 from grjax.data.pixels import to_rgb
 from grjax.errors import ConfigError
 
-# Of the shorter side: 224 of 256, the centre crop with which the field evaluates.
+# The share of the shorter side: 224 of 256, the centre crop with which the field evaluates.
 _CROPPED = 0.875
-# Of a random part of an image: its area as a fraction of the image's, and width over height.
+# Ranges for a random part of an image: its area as a fraction of the image's, and width over height.
 _AREA, _RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
 
 
@@ -99,7 +99,7 @@ class ImageFiles:
         return Path(self.root, os.fsdecode(self._paths[position]))
 
     def encoded(self, position: int) -> bytes:
-        """The content of an image's file, as it is.
+        """The content of an image's file, not decoded.
 
         Raises:
           ConfigError: the file cannot be read.
@@ -124,7 +124,7 @@ class ImageFiles:
 
 
 def fit(image: Image.Image, size: int) -> np.ndarray:
-    """An image as uint8 [size, size, channels]; one of that size stays as it is.
+    """An image as uint8 [size, size, channels]; one of that size stays unchanged.
 
     Otherwise the shorter side is resized to size / 0.875, bilinearly, and the centre is cut out.
     """

@@ -53,7 +53,7 @@ class Imdb(SourceBuilder):
     Ids: the files of a split, all of neg, then all of pos, each sorted by name as text, are 0, 1, ...: '0_3'
     comes before '10_4', and that before '1_1'.
 
-    The sha256 of the archive is the one that TFDS checks; none is known of the single files. Of an unpacked
+    The sha256 of the archive is the one that TFDS checks; none is known of the single files. In an unpacked
     folder only the number of files in each class is checked, and that each holds words. `info.metadata` keeps
     a digest of the files of each class (that of their list as sha256sum writes it), and gensim's version.
 

@@ -1,4 +1,4 @@
-"""MNIST and what is distributed as it is: Fashion-MNIST and Kuzushiji-MNIST, as TFDS data sets."""
+"""MNIST and what is distributed in its format: Fashion-MNIST and Kuzushiji-MNIST, as TFDS data sets."""
 
 import hashlib
 import io
@@ -146,8 +146,8 @@ class FashionMnist(Mnist):
 class Kmnist(Mnist):
     """Kuzushiji-MNIST: 70,000 grey-scale images 28 x 28 of 10 cursive hiragana.
 
-    Digests are published of the gzipped files alone. Of files that were unpacked only the structure is
-    checked, and that they are not MNIST's or Fashion-MNIST's; `info.metadata` keeps their sha256. Ids are
+    Digests are published for the gzipped files alone. Unpacked files are checked for their structure
+    only, and that they are not MNIST's or Fashion-MNIST's; `info.metadata` keeps their sha256. Ids are
     positions in the files of a split.
 
     Source: T. Clanuwat et al., Deep Learning for Classical Japanese Literature, arXiv:1812.01718, 2018.

@@ -230,8 +230,8 @@ def _class_names(labels: Mapping[str, np.ndarray]) -> list[str]:
     """The classes of the labels of all splits; each must be one of the training examples'."""
     kinds = {split: "names" if each.dtype.kind == "U" else "numbers" for split, each in labels.items()}
     if len(set(kinds.values())) > 1:
-        said = ", ".join(f"{split} has {kind}" for split, kind in kinds.items())
-        raise ConfigError(f"labels: must be numbers in all splits or names in all, {said}")
+        kinds_by_split = ", ".join(f"{split} has {kind}" for split, kind in kinds.items())
+        raise ConfigError(f"labels: must be numbers in all splits or names in all, {kinds_by_split}")
     for split, each in labels.items():
         class_labels.check_numbers(each, f"{split} labels")
     every = np.concatenate(list(labels.values()))

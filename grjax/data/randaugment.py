@@ -49,7 +49,7 @@ def posterize(image: jax.Array, bits: jax.Array) -> jax.Array:
 
 
 def color(image: jax.Array, factor: jax.Array) -> jax.Array:
-    """Saturation: 0 makes the image grey, 1 leaves it; a grey one stays as it is."""
+    """Saturation: 0 makes the image grey, 1 leaves it; a grey one stays unchanged."""
     return _blend(jnp.broadcast_to(_grey(image), image.shape), image, factor)
 
 

@@ -70,7 +70,7 @@ def _options(
         if source is None and (path.is_file() or _ARCHIVE.search(path.name)):
             folder = f"a folder with {', '.join(distribution.layouts[0].members)}"
             raise ConfigError(
-                f"data.dir: {path} {'is none of its files' if path.exists() else 'does not exist'}; "
+                f"data.dir: {path} {'is not one of its files' if path.exists() else 'does not exist'}; "
                 f"{builder_class.name!r} takes {', or '.join([*distribution.single_files, folder])}"
             )
     data_dir = dir if source is None else None

@@ -79,7 +79,7 @@ class _Row(NamedTuple):
     loss: Callable[
         ..., Any
     ]  # (logits, labels, *, ...) -> [...]; one that remembers: (*, ...) -> TrainingLoss
-    # Of a loss of p alone: its hyper-parameters, by their names, to its weight.
+    # For a loss of p alone: from its hyper-parameters, by their names, to its weight.
     weight: Callable[..., Emphasis] | None = None
     remembers: bool = False
 

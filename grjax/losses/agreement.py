@@ -124,7 +124,7 @@ def mae(
       labels: class indices in [0, C), `[...]`, integer.
       scale: factor > 0 of the MAE; 1 is the convention of the GR paper and of the code of APL and ANL, 2
         that of the code of ALFs and JAL. Scalar or broadcastable to `[...]`; may be traced.
-      epsilon: by which fitted examples stop pulling: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
+      epsilon: lets fitted examples fade out: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
         instead of 2 (1 - p); see `gradient_rescaling`. None: 0, the gradient of the value; 1e-6 under
         normalization='batch'.
       normalization: by what value and gradient are divided: 'none'; 'integral', that of w over p in [0, 1]
@@ -179,7 +179,7 @@ def mse(
     Args:
       logits: `[..., C]`, floating. May hold -inf for classes that are masked out.
       labels: class indices in [0, C), `[...]`, integer.
-      epsilon: by which fitted examples stop pulling: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
+      epsilon: lets fitted examples fade out: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
         instead of 2 (1 - p); see `gradient_rescaling`. None: 0, the gradient of the value; 1e-6 under
         normalization='batch'.
       normalization: by what value and gradient are divided: 'none'; 'integral', that of w over p in [0, 1]
@@ -226,7 +226,7 @@ def imae(
       labels: class indices in [0, C), `[...]`, integer.
       beta: the larger, the narrower the emphasis around p = 1/2; 0 weighs all examples alike. Scalar or
         broadcastable to `[...]`; may be traced.
-      epsilon: by which fitted examples stop pulling: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
+      epsilon: lets fitted examples fade out: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
         instead of 2 (1 - p); see `gradient_rescaling`.
       normalization: by what value and gradient are divided: 'none'; 'integral', that of w over p in [0, 1]
         (derivative normalisation, X-DN in the GR paper); 'batch', the mean of w over all examples of the
@@ -283,7 +283,7 @@ def combined(
       beta: the larger, the narrower the emphasis; 0: none. Scalar or broadcastable to `[...]`; may be
         traced.
       log_c: log of a constant factor. Scalar or broadcastable to `[...]`; may be traced.
-      epsilon: by which fitted examples stop pulling: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
+      epsilon: lets fitted examples fade out: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
         instead of 2 (1 - p); see `gradient_rescaling`.
       normalization: by what value and gradient are divided: 'none'; 'integral', that of w over p in [0, 1]
         (derivative normalisation, X-DN in the GR paper); 'batch', the mean of w over all examples of the

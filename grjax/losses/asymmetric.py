@@ -51,7 +51,7 @@ def agce(
       labels: class indices in [0, C), `[...]`, integer.
       a: added to p, > 0. Scalar or broadcastable to `[...]`; may be traced.
       q: exponent, > 0; 1 is MAE. Scalar or broadcastable to `[...]`; may be traced.
-      epsilon: by which fitted examples stop pulling: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
+      epsilon: lets fitted examples fade out: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
         instead of 2 (1 - p); see `gradient_rescaling`. None: 0, the gradient of the value; 1e-6 under
         normalization='batch'.
       normalization: by what value and gradient are divided: 'none'; 'integral', that of w over p in [0, 1]
@@ -117,7 +117,7 @@ def aul(
       labels: class indices in [0, C), `[...]`, integer.
       a: p is subtracted from it, > 1. Scalar or broadcastable to `[...]`; may be traced.
       q: exponent, > 0; 1 is MAE. Scalar or broadcastable to `[...]`; may be traced.
-      epsilon: by which fitted examples stop pulling: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
+      epsilon: lets fitted examples fade out: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
         instead of 2 (1 - p); see `gradient_rescaling`. None: 0, the gradient of the value; 1e-6 under
         normalization='batch'.
       normalization: by what value and gradient are divided: 'none'; 'integral', that of w over p in [0, 1]
@@ -178,7 +178,7 @@ def ael(
       logits: `[..., C]`, floating. May hold -inf for classes that are masked out.
       labels: class indices in [0, C), `[...]`, integer.
       a: scale of p in the exponential, > 0. Scalar or broadcastable to `[...]`; may be traced.
-      epsilon: by which fitted examples stop pulling: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
+      epsilon: lets fitted examples fade out: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
         instead of 2 (1 - p); see `gradient_rescaling`. None: 0, the gradient of the value; 1e-6 under
         normalization='batch'.
       normalization: by what value and gradient are divided: 'none'; 'integral', that of w over p in [0, 1]

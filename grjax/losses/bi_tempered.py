@@ -60,7 +60,7 @@ def bi_tempered(
       logits: `[..., C]`, floating and finite.
       labels: class indices, `[...]`, integer.
       t1: temperature of the logarithm, 0 <= t1 <= 1; may be traced, no gradient flows to it.
-      t2: temperature of the softmax, 1 <= t2 <= 5; likewise. Far above, float32 overflows for many classes.
+      t2: temperature of the softmax, 1 <= t2 <= 5, as t1. Far above, float32 overflows for many classes.
 
     Returns:
       The loss of each example, `[...]`, float32 (float64 for float64 logits).

@@ -92,7 +92,7 @@ def js(
       logits: `[..., C]`, floating. May hold -inf for classes that are masked out.
       labels: class indices in [0, C), `[...]`, integer.
       pi: weight of the label, 0 < pi < 1. Scalar or broadcastable to `[...]`; may be traced.
-      epsilon: by which fitted examples stop pulling: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
+      epsilon: lets fitted examples fade out: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
         instead of 2 (1 - p); see `gradient_rescaling`. None: 0, the gradient of the value; 1e-6 under
         normalization='batch'.
       normalization: by what value and gradient are divided: 'none'; 'integral', that of w over p in [0, 1]

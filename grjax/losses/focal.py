@@ -73,7 +73,7 @@ def focal(
       gamma: exponent of the focal factor, >= 0; 0 is without it. Scalar or broadcastable to `[...]`; may be
         traced.
       detached: hold the focal factor constant in the gradient, as the code of APL, ALFs, ANL and JAL does.
-      epsilon: by which fitted examples stop pulling: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
+      epsilon: lets fitted examples fade out: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
         instead of 2 (1 - p); see `gradient_rescaling`. None: 0, the gradient of the value; 1e-6 under
         normalization='batch'.
       normalization: by what value and gradient are divided: 'none'; 'integral', that of w over p in [0, 1]

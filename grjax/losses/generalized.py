@@ -49,7 +49,7 @@ def gce(
       logits: `[..., C]`, floating. May hold -inf for classes that are masked out.
       labels: class indices in [0, C), `[...]`, integer.
       q: exponent, >= 0: 0 is cross-entropy, 1 MAE. Scalar or broadcastable to `[...]`; may be traced.
-      epsilon: by which fitted examples stop pulling: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
+      epsilon: lets fitted examples fade out: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
         instead of 2 (1 - p); see `gradient_rescaling`. None: 0, the gradient of the value; 1e-6 under
         normalization='batch'.
       normalization: by what value and gradient are divided: 'none'; 'integral', that of w over p in [0, 1]
@@ -118,7 +118,7 @@ def truncated_gce(
       labels: class indices in [0, C), `[...]`, integer.
       q: exponent, >= 0, see `gce`. Scalar or broadcastable to `[...]`; may be traced.
       k: least p of an example that counts, 0 < k < 1. Scalar or broadcastable to `[...]`; may be traced.
-      epsilon: by which fitted examples stop pulling: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
+      epsilon: lets fitted examples fade out: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
         instead of 2 (1 - p); see `gradient_rescaling`. None: 0, the gradient of the value; 1e-6 under
         normalization='batch'.
       normalization: by what value and gradient are divided: 'none'; 'integral', that of w over p in [0, 1]
@@ -187,7 +187,7 @@ def taylor_ce(
       logits: `[..., C]`, floating. May hold -inf for classes that are masked out.
       labels: class indices in [0, C), `[...]`, integer.
       order: number of terms, a whole number >= 1. Scalar or broadcastable to `[...]`; may be traced.
-      epsilon: by which fitted examples stop pulling: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
+      epsilon: lets fitted examples fade out: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
         instead of 2 (1 - p); see `gradient_rescaling`. None: 0, the gradient of the value; 1e-6 under
         normalization='batch'.
       normalization: by what value and gradient are divided: 'none'; 'integral', that of w over p in [0, 1]
@@ -254,7 +254,7 @@ def phuber_ce(
       labels: class indices in [0, C), `[...]`, integer.
       tau: >= 1: below p = 1 / tau the loss is linear in p. Scalar or broadcastable to `[...]`; may be
         traced.
-      epsilon: by which fitted examples stop pulling: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
+      epsilon: lets fitted examples fade out: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
         instead of 2 (1 - p); see `gradient_rescaling`. None: 0, the gradient of the value; 1e-6 under
         normalization='batch'.
       normalization: by what value and gradient are divided: 'none'; 'integral', that of w over p in [0, 1]
@@ -327,7 +327,7 @@ def phuber_gce(
       labels: class indices in [0, C), `[...]`, integer.
       tau: slope of the tangent, >= 1. Scalar or broadcastable to `[...]`; may be traced.
       q: exponent, 0 <= q < 1, see `gce`. Scalar or broadcastable to `[...]`; may be traced.
-      epsilon: by which fitted examples stop pulling: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
+      epsilon: lets fitted examples fade out: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
         instead of 2 (1 - p); see `gradient_rescaling`. None: 0, the gradient of the value; 1e-6 under
         normalization='batch'.
       normalization: by what value and gradient are divided: 'none'; 'integral', that of w over p in [0, 1]
@@ -389,7 +389,7 @@ def poly_1(
       logits: `[..., C]`, floating. May hold -inf for classes that are masked out.
       labels: class indices in [0, C), `[...]`, integer.
       coefficient: > -1; 0 is cross-entropy. Scalar or broadcastable to `[...]`; may be traced.
-      epsilon: by which fitted examples stop pulling: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
+      epsilon: lets fitted examples fade out: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
         instead of 2 (1 - p); see `gradient_rescaling`. None: 0, the gradient of the value; 1e-6 under
         normalization='batch'.
       normalization: by what value and gradient are divided: 'none'; 'integral', that of w over p in [0, 1]

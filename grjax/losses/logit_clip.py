@@ -42,7 +42,7 @@ def logit_clip(
     logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     delta = jnp.asarray(delta, logits.dtype)
     threshold = delta if threshold is None else jnp.asarray(threshold, logits.dtype)
-    # Of logits over their largest, so that no square overflows and no root is taken of 0.
+    # Logits are divided by their largest, so that no square overflows and no root is taken of 0.
     largest = jax.lax.stop_gradient(jnp.abs(logits).max(-1, keepdims=True))
     largest = jnp.where(largest > 0, largest, 1)
     squares = jnp.square(logits / largest).sum(-1, keepdims=True)

@@ -48,8 +48,8 @@ class TrainingLoss(NamedTuple):
 def without_memory(loss: Callable[..., jax.Array]) -> TrainingLoss:
     """A loss (logits, labels) -> [...] as a `TrainingLoss`.
 
-    Of several views of an example, a loss with a keyword `views` sees all at once; of another the mean over
-    the views is taken.
+    A loss with a keyword `views` sees all views of an example at once; another one is averaged over the
+    views.
     """
     takes_views = "views" in inspect.signature(loss).parameters
 

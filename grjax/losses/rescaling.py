@@ -53,11 +53,11 @@ def gradient_rescaling(
       labels: annotated class indices in [0, C), `[...]`, integer.
       lam: lambda >= 0, scalar or broadcastable to `[...]`. The weight peaks at p = lam / (lam + 1).
       beta: scalar or broadcastable to `[...]`; the larger, the narrower the emphasis. 0 weighs all alike.
-      epsilon: >= 0, scalar or broadcastable to `[...]`. Examples that are fitted, with 1 - p far below
-        epsilon, stop pulling; one with 1 - p = epsilon / 2 pulls with half of its weight. 1e-6 is that of the
+      epsilon: >= 0, scalar or broadcastable to `[...]`. Fitted examples, with 1 - p far below epsilon,
+        stop contributing; one with 1 - p = epsilon / 2 contributes half of its weight. 1e-6 is that of the
         layers which the authors released for Caffe (their later PyTorch code has 1e-8). 0 is the formula of
-        the paper, by which a fitted example pulls with w(1) = 1 / norm for ever: where w hardly depends on p,
-        as with lam = 0 and beta near 0, the parameters then grow without bound, and training ends in inf.
+        the paper: a fitted example contributes w(1) = 1 / norm for ever, and where w hardly depends on p, as
+        with lam = 0 and beta near 0, the parameters then grow without bound, and training ends in inf.
         In `norm` w does not fade: an integral changes by less than its rounding, and a batch of fitted
         examples would be scaled up again. A hundredth of epsilon is added to the sum over a batch, as in
         those layers.
@@ -153,7 +153,7 @@ def from_emphasis(
         epsilon = 0.0 if hasattr(own, "value") and normalization != "batch" else EPSILON
     epsilon = _constant(epsilon)
     _check_parameters({"epsilon": epsilon}, labels.shape, per_class=False)
-    # Of the released layers: they add 1e-8 to the sum over the batch where they add 1e-6 to 2 (1 - p).
+    # The released layers add 1e-8 to the sum over the batch where they add 1e-6 to 2 (1 - p).
     least = 0.01 * jnp.max(epsilon)
     log_norm = log_normalizer(emphasis, log_weight, normalization, axis_name, least=least)
     log_weight += log_fade(comparison.log_odds, epsilon)

@@ -49,7 +49,7 @@ def rce(
       labels: class indices in [0, C), `[...]`, integer.
       log_zero: A < 0, what log 0 is taken for: ln 1e-4 as in all public code; the papers say -4. Scalar or
         broadcastable to `[...]`; may be traced.
-      epsilon: by which fitted examples stop pulling: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
+      epsilon: lets fitted examples fade out: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
         instead of 2 (1 - p); see `gradient_rescaling`. None: 0, the gradient of the value; 1e-6 under
         normalization='batch'.
       normalization: by what value and gradient are divided: 'none'; 'integral', that of w over p in [0, 1]
@@ -93,7 +93,7 @@ class SCE:
         alpha, beta, log_zero = (
             jnp.asarray(each, log_odds.dtype) for each in (self.alpha, self.beta, self.log_zero)
         )
-        # Of a sum of products >= 0: exact for p near 0 also where alpha is 0.
+        # The log of a sum of products >= 0: exact for p near 0 also where alpha is 0.
         scale = jnp.logaddexp(jnp.log(alpha), jnp.log(-beta * log_zero) + log_p(log_odds))
         return LOG_2 + log_not_p(log_odds) + scale
 
@@ -121,7 +121,7 @@ def sce(
       beta: factor of reverse cross-entropy, >= 0. Scalar or broadcastable to `[...]`; may be traced.
       log_zero: A < 0, what log 0 is taken for: ln 1e-4 as in all public code; the papers say -4. Scalar or
         broadcastable to `[...]`; may be traced.
-      epsilon: by which fitted examples stop pulling: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
+      epsilon: lets fitted examples fade out: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
         instead of 2 (1 - p); see `gradient_rescaling`. None: 0, the gradient of the value; 1e-6 under
         normalization='batch'.
       normalization: by what value and gradient are divided: 'none'; 'integral', that of w over p in [0, 1]
@@ -170,7 +170,7 @@ def nmae(
       labels: class indices in [0, C), `[...]`, integer.
       scale: factor > 0; 1 is by definition and in the code of ALFs, 1/2 in the code of APL. Scalar or
         broadcastable to `[...]`; may be traced.
-      epsilon: by which fitted examples stop pulling: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
+      epsilon: lets fitted examples fade out: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
         instead of 2 (1 - p); see `gradient_rescaling`. None: 0, the gradient of the value; 1e-6 under
         normalization='batch'.
       normalization: by what value and gradient are divided: 'none'; 'integral', that of w over p in [0, 1]
@@ -216,7 +216,7 @@ def nrce(
     Args:
       logits: `[..., C]`, floating. May hold -inf for classes that are masked out.
       labels: class indices in [0, C), `[...]`, integer.
-      epsilon: by which fitted examples stop pulling: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
+      epsilon: lets fitted examples fade out: the gradient is divided by 2 (1 - p) + epsilon, >= 0,
         instead of 2 (1 - p); see `gradient_rescaling`. None: 0, the gradient of the value; 1e-6 under
         normalization='batch'.
       normalization: by what value and gradient are divided: 'none'; 'integral', that of w over p in [0, 1]

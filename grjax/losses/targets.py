@@ -16,7 +16,7 @@ from grjax.ranges import In, in_range
 
 
 def _entropy(log_p: jax.Array) -> jax.Array:
-    """Of softmax probabilities, from their logs: [..., C] -> [...]."""
+    """The entropy of softmax probabilities, from their logs: [..., C] -> [...]."""
     return -(jnp.exp(log_p) * log_p).sum(-1)
 
 

@@ -36,7 +36,7 @@ def jocor(
 
     Args:
       parts: see `co_teaching`.
-      rate: see `co_teaching`; likewise `ramp_epochs` and `exponent`. Published: the noise rate, half of it
+      rate: see `co_teaching`, as for `ramp_epochs` and `exponent`. Published: the noise rate, half of it
         for asymmetric noise.
       ramp_epochs: T > 0.
       exponent: c > 0.

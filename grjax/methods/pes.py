@@ -41,7 +41,7 @@ def pes(
     """Progressive early stopping: late layers learn wrong labels first, so they are trained anew and shorter.
 
     The whole network is trained for `early_epochs`. Then its late layers begin anew and are trained alone,
-    by Adam, for `late_epochs`; then the head alone likewise for `head_epochs`. From there on the whole
+    by Adam, for `late_epochs`; then the head alone, also by Adam, for `head_epochs`. From there on the whole
     network is trained again, on the examples whose label the network predicts, chosen anew before each epoch,
     with weights that make the classes count alike: the mean number of kept examples of a class over that of
     the example's class. The run's optimiser sees every gradient, so its moments and its schedule go on where

@@ -17,7 +17,7 @@ class BatchNorm(nn.Module):
     gradient.
 
     Attributes:
-      use_running_average: normalise by the running statistics, and leave them as they are.
+      use_running_average: normalise by the running statistics, and leave them unchanged.
       momentum: of the running statistics: new = momentum·old + (1 - momentum)·batch.
       epsilon: ε.
       axis_name: the pmapped axis over which the statistics are means, too; None: no such axis.

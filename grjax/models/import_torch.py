@@ -40,7 +40,7 @@ def load(path: str | Path, variables: Variables, *, head: bool = False) -> dict[
     Args:
       path: see `grjax.models.state_dict.read`.
       variables: of the model, as `model.init` gives them, or their shapes.
-      head: load the classifier, too; else it stays as it is, and the file's may have other classes.
+      head: load the classifier, too; else it stays unchanged, and the file's may have other classes.
 
     Returns:
       The same tree; what was loaded are NumPy arrays in the dtypes of `variables`.

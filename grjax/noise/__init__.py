@@ -226,7 +226,7 @@ def create(name: str, *, seed: int = 0, **options: Any) -> Callable[..., NoisyLa
 def transition(name: str, num_classes: int, *, seed: int = 0, **options: Any) -> np.ndarray | None:
     """The transition matrix T[i, j] = P(noisy label j | clean label i) that a noise model declares.
 
-    Of an exact draw it is the expectation, up to rounding of counts.
+    For exact draws T is the expectation, up to rounding of counts.
 
     Args:
       name: one of `names()`.

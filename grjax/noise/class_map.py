@@ -48,7 +48,7 @@ def pair_flip(
         examples there are.
 
     Returns:
-      Noisy labels, int32 [N]; `labels` stays as it is.
+      Noisy labels, int32 [N]; `labels` stays unchanged.
 
     Example:
       >>> import numpy as np

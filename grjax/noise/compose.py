@@ -43,7 +43,7 @@ def compose(
       seed: not used here: the parts have their own.
 
     Returns:
-      Noisy labels, int32 [N]; `labels` stays as it is.
+      Noisy labels, int32 [N]; `labels` stays unchanged.
 
     Example:
       >>> import numpy as np

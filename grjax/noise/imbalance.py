@@ -62,7 +62,7 @@ def step(
     fraction: Annotated[float, In("[0, 1]")] = 0.5,
     seed: Annotated[int, In("[0, 2**64)")] = 0,
 ) -> np.ndarray:
-    """Of the last floor(fraction C) classes, only floor(n / ratio) of n examples stay, at least one.
+    """In the last floor(fraction C) classes, only floor(n / ratio) of n examples stay, at least one.
 
     Args:
       labels: clean labels in [0, num_classes), integer [N].
@@ -118,7 +118,7 @@ def subset(
     ratio: Annotated[float, In("[1, inf)")],
     seed: Annotated[int, In("[0, 2**64)")] = 0,
 ) -> np.ndarray:
-    """Of the n examples of every class floor(n / ratio) stay, at least one: a smaller training set.
+    """In every class, floor(n / ratio) of n examples stay, at least one: a smaller training set.
 
     Args:
       labels: clean labels in [0, num_classes), integer [N].

@@ -59,7 +59,7 @@ def instance_dependent(
       seed: seed of the draw and of the matrices W, >= 0.
 
     Returns:
-      Noisy labels, int32 [N]; `labels` stays as it is.
+      Noisy labels, int32 [N]; `labels` stays unchanged.
 
     Reference: Xia et al., NeurIPS 2020, algorithm 2.
     """
@@ -94,7 +94,7 @@ def expected_rate(rate: Annotated[float, In("[0, 1]")], draw: Flips = "truncated
 
 
 def _draw(logits: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """Of each row of logits [N, C] a class by its softmax, with the number u [N] in [0, 1)."""
+    """A class for each row of logits [N, C], drawn from its softmax by the number u [N] in [0, 1)."""
     weights = np.exp(logits - logits.max(axis=1, keepdims=True))
     upper = np.cumsum(weights, axis=1) / weights.sum(axis=1, keepdims=True)
     # The last class that is possible, where rounding leaves `upper` below 1.

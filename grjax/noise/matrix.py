@@ -23,7 +23,7 @@ def transition_matrix(
     """Noise by a matrix T of one's own: a label i becomes j with probability T[i, j].
 
     The expected rate is the mean of 1 - T[i, i] over the examples. An example's fate depends on (T, seed, id)
-    alone. Of two matrices whose rows differ by more or less on the diagonal only, the draws are nested; with
+    alone. Where the rows of two matrices differ by more or less on the diagonal only, draws are nested; with
     the matrix of symmetric noise the draw is that of `symmetric`.
 
     With `exact`, exactly floor(n T[i, j]) of the n examples of class i become j, for every j but i; this
@@ -38,7 +38,7 @@ def transition_matrix(
       seed: seed of the draw, >= 0.
 
     Returns:
-      Noisy labels, int32 [N]; `labels` stays as it is.
+      Noisy labels, int32 [N]; `labels` stays unchanged.
 
     Raises:
       ConfigError: a matrix that is no transition matrix of C classes.

@@ -38,7 +38,7 @@ def score_based(
       seed: seed of the draw, >= 0.
 
     Returns:
-      Noisy labels, int32 [N]; `labels` stays as it is.
+      Noisy labels, int32 [N]; `labels` stays unchanged.
 
     Raises:
       ConfigError: scores that cannot be read or do not fit, or a rate that they cannot give.

@@ -32,7 +32,7 @@ def symmetric(
       seed: seed of the draw, >= 0.
 
     Returns:
-      Noisy labels, int32 [N]; `labels` stays as it is.
+      Noisy labels, int32 [N]; `labels` stays unchanged.
     """
     flip, which = uniforms(seed, ids)
     return np.where(flip < rate, _other(labels, num_classes, which), labels).astype(np.int32)
@@ -41,7 +41,7 @@ def symmetric(
 def symmetric_exact_per_class(
     labels: np.ndarray, num_classes: int, ids: np.ndarray, *, rate: Annotated[float, In("[0, 1]")], seed: int
 ) -> np.ndarray:
-    """Of the n examples of each class, exactly floor(rate n) become one of the *other* classes, uniformly.
+    """In each class of n examples, exactly floor(rate n) become one of the *other* classes, uniformly.
 
     The realised rate is the nominal one, up to rounding down. Chosen are those of a class with the smallest
     numbers of (seed, id): the draw depends on no order, but on which examples there are, and it is nested in
@@ -72,7 +72,7 @@ def symmetric_exact_global(
 def symmetric_exact_transition(
     labels: np.ndarray, num_classes: int, ids: np.ndarray, *, rate: Annotated[float, In("[0, 1]")], seed: int
 ) -> np.ndarray:
-    """Of the n examples of class i, exactly floor(n rate / (C - 1)) become class j, for every j but i.
+    """Exactly floor(n rate / (C - 1)) of the n examples of class i become class j, for every j except i.
 
     Rounded down C - 1 times, the realised rate falls short of the nominal one: on CIFAR-100 0.198 for 0.2
     and 0.792 for 0.8. The convention of ANL, and of JAL's second method. Order and nestedness as in

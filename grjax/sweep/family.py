@@ -3,7 +3,7 @@
     w = exp(log_c) p^a (1 - p)^b exp(beta p^lam (1 - p)) / norm        (grjax.emphasis.Combined)
     L = scale ((1 - p^q) / q)^power / norm, where the loss has a written value; else cross-entropy
 
-and an epsilon, by which fitted examples stop pulling.
+and an epsilon, by which fitted examples stop contributing to the gradient.
 
 Only losses for which both hold exactly are members; they differ from their own programs by rounding.
 """

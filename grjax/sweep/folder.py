@@ -49,20 +49,20 @@ def check(sweep: Sweep, folder: Path) -> None:
         raise WorkdirError(f"--workdir={folder}: holds a run; a sweep needs a folder of its own")
     if not (folder / "sweep.json").exists():
         return
-    theirs, mine = read_json(folder / "sweep.json"), sweep.as_json()
-    if not isinstance(theirs, dict) or not {"name", "base", "trials"} <= theirs.keys():
+    stored, asked = read_json(folder / "sweep.json"), sweep.as_json()
+    if not isinstance(stored, dict) or not {"name", "base", "trials"} <= stored.keys():
         raise WorkdirError(f"{folder / 'sweep.json'}: is damaged: must hold name, base and trials")
     environment = workdir_of(folder, 0) / layout.ENVIRONMENT
-    base, first = todays_config(theirs["base"], folder / "sweep.json", environment)
+    base, first = todays_config(stored["base"], folder / "sweep.json", environment)
     if first:
         raise WorkdirError(
             f"--workdir={folder}: grjax 0.1 began the sweep, and this version does not go on with it; "
             "it can be reported; to train, take another --workdir"
         )
-    differing = difference(base, mine["base"])
-    if len(theirs["trials"]) != len(mine["trials"]):
-        differing.append(f"trials: {len(theirs['trials'])} there, {len(mine['trials'])} here")
-    for number, (there, here) in enumerate(zip(theirs["trials"], mine["trials"], strict=False)):
+    differing = difference(base, asked["base"])
+    if len(stored["trials"]) != len(asked["trials"]):
+        differing.append(f"trials: {len(stored['trials'])} there, {len(asked['trials'])} here")
+    for number, (there, here) in enumerate(zip(stored["trials"], asked["trials"], strict=False)):
         if there != here:
             differing.append(f"trial {number}: {describe(there)} there, {describe(here)} here")
             break

@@ -77,7 +77,7 @@ class Shared:
 
     @property
     def compilations(self) -> Counter[str]:
-        """Of the steps of all groups."""
+        """The metrics of the steps of all groups."""
         return sum((group.compilations for group in self.groups), Counter())
 
     def group(self, config: ConfigDict) -> Group:

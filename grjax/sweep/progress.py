@@ -55,7 +55,7 @@ class SweepDisplay:
         self.say(f"{prefix}{number:04d} {describe(overrides)}: {result}")
 
     def say(self, text: str) -> None:
-        """Text as it is."""
+        """The text, unchanged."""
         self._console.print(text)
 
     def _time_left(self, done: int) -> str:

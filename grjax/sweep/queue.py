@@ -99,7 +99,7 @@ class Queue:
         self._file.close()
 
     def states(self) -> dict[int, str]:
-        """Of each trial 'complete', 'failed', 'running' or 'waiting'; one that is not put in is left out."""
+        """Each trial as 'complete', 'failed', 'running' or 'waiting', without those that were not put in."""
         states: dict[int, str] = {}
         for trial in self._study.get_trials(deepcopy=False):  # in the order in which they were put in
             number = trial.user_attrs["number"]
@@ -194,8 +194,8 @@ class Queue:
     def _silence(self, worker: str) -> float:
         """How many heartbeats ago a worker was last heard of, by the clock of the file system."""
         os.utime(self._workers / self._me)
-        mine, theirs = ((self._workers / name).stat().st_mtime for name in (self._me, worker))
-        return (mine - theirs) / self._sweep.heartbeat_seconds
+        own_time, worker_time = ((self._workers / name).stat().st_mtime for name in (self._me, worker))
+        return (own_time - worker_time) / self._sweep.heartbeat_seconds
 
     def _beat(self) -> None:
         while not self._stopped.wait(self._sweep.heartbeat_seconds):

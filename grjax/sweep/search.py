@@ -84,19 +84,22 @@ def workdir_of(folder: Path, overrides: Overrides) -> Path:
 def _open_for(sweep: Sweep, select: Select, planned: Sequence[Choice], folder: Path) -> str:
     """Makes the folder the search's own, or checks that it is; returns a name that no other search has."""
     spaces = [[as_text(each.setting), as_text(each.candidates[0].overrides)] for each in planned]
-    mine: dict[str, Any] = {
+    asked: dict[str, Any] = {
         "metric": select.metric, "held_out": select.held_out(), "spaces": spaces,
     }  # fmt: skip
-    mine |= dataclasses.asdict(select)["search"]
-    mine |= {"base": config_lib.resolve(sweep.base).to_dict(), "seeds": [dict(each) for each in select.seeds]}
-    mine = json.loads(json.dumps(mine))  # tuples are lists there
+    asked |= dataclasses.asdict(select)["search"]
+    asked |= {
+        "base": config_lib.resolve(sweep.base).to_dict(),
+        "seeds": [dict(each) for each in select.seeds],
+    }
+    asked = json.loads(json.dumps(asked))  # tuples are lists there
     path = folder / "search.json"
     with exclusive(folder / ".search.lock"):
         if not path.exists():
-            content = {"name": f"{folder.absolute().parent.name}-{uuid.uuid4().hex[:8]}", **mine}
+            content = {"name": f"{folder.absolute().parent.name}-{uuid.uuid4().hex[:8]}", **asked}
             write_json(path, content, indent=1)
     stored = read_json(path)
-    differing = [key for key, value in mine.items() if stored.get(key) != value]
+    differing = [key for key, value in asked.items() if stored.get(key) != value]
     if differing:
         raise WorkdirError(
             f"{folder}: holds another search ({', '.join(differing)} differ); take another --workdir"

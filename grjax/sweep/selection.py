@@ -156,7 +156,7 @@ class Choice:
 def choices(select: Select, trials: Sequence[Overrides]) -> list[Choice]:
     """The choices that the trials of a sweep hold, in their order, without scores.
 
-    Of a search, the one candidate is the space itself, if there is any.
+    A search has one candidate, the space itself, if there is any.
 
     Raises:
       ConfigError: a key that no trial sets, or no space for a search.

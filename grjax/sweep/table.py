@@ -21,7 +21,7 @@ class Table:
     Attributes:
       title: its heading.
       rows: for each label the overrides that its trials share; None: not trained here, published only.
-      columns: likewise; `{"r = 0.4": {}}` is one column with every trial.
+      columns: the same for each column; `{"r = 0.4": {}}` is one column with every trial.
       metric: a key of summary.json. The last evaluation is the headline of this project.
       also: metrics of which a table each follows; those named 'best' are labelled as chosen on test data.
       baseline: the row with which the others are compared, in pairs over shared seeds.
@@ -80,7 +80,7 @@ class Cell:
     published: tuple[float, float | None] | None
 
     def spread(self) -> Spread | None:
-        """Of the runs that are done; None as long as there are none."""
+        """The spread over finished runs; None as long as there are none."""
         return spread(list(self.values.values())) if self.values else None
 
     def verdict(self, tolerance: float) -> Literal["within", "above", "below"] | None:
@@ -142,8 +142,8 @@ def check(table: Table, trials: Sequence[Overrides], chosen: Collection[str] = (
                 "make rows or columns of it, or let it be selected"
             )
         if table.baseline is not None:
-            theirs = {seeds_of(trial) for trial in members[table.baseline, column]}
-            if {seeds_of(trial) for trial in inside} != theirs:
+            baseline_seeds = {seeds_of(trial) for trial in members[table.baseline, column]}
+            if {seeds_of(trial) for trial in inside} != baseline_seeds:
                 raise ConfigError(
                     f"table.baseline: {table.baseline!r} and {row!r} must have the same seeds in column "
                     f"{column!r}, to be compared in pairs"

@@ -233,7 +233,7 @@ def _distinct(texts: Iterable[str]) -> list[str]:
 
 
 def _machine(start: Mapping[str, Any]) -> str:
-    """Of an entry of environment.json: devices and versions."""
+    """Devices and versions of an entry of environment.json."""
     devices = f"{len(start['devices'])} x {' and '.join(sorted(set(start['devices'])))}"
     versions = [f"{name} {version}" for name, version in start["packages"].items() if version]
     return f"{devices}, {start['cpu_count']} CPU cores, Python {start['python']}, {', '.join(versions)}"

@@ -120,6 +120,8 @@ def _end(started: list[_Worker]) -> None:
     while started:
         worker = started[0]
         status = worker.process.wait()
-        said = worker.log.read_bytes()[worker.start :].decode(errors="replace").splitlines()
-        print(f"{worker.log.name}: {said[-1] if said else ''}{f' (exit status {status})' if status else ''}")
+        lines = worker.log.read_bytes()[worker.start :].decode(errors="replace").splitlines()
+        print(
+            f"{worker.log.name}: {lines[-1] if lines else ''}{f' (exit status {status})' if status else ''}"
+        )
         del started[0]

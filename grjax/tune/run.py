@@ -132,5 +132,5 @@ def _helped(planned: Plan, folder: Path, command: Sequence[str]) -> AbstractCont
     """Other workers beside this process, if the sweep has more than one."""
     if planned.sweep.workers == 1:
         return nullcontext()
-    # Of a sweep that selects, `workers` does not take the folder for that of its trials.
+    # Where a sweep selects, `workers` does not take the folder for that of its trials.
     return workers.others(dataclasses.replace(planned.sweep, select=planned.select), folder, command)

@@ -31,9 +31,9 @@ def written_whole(path: PathLike) -> Iterator[BinaryIO]:
 
 def no_room(error: BaseException | None) -> bool:
     """Whether an error, or one that it came from, says that a disk is full; not all are an OSError."""
-    said = [os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT)]
+    full_disk = [os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT)]
     while error is not None:
-        if any(text in str(error) for text in said):
+        if any(text in str(error) for text in full_disk):
             return True
         error = error.__cause__ or error.__context__
     return False

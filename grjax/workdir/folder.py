@@ -55,10 +55,10 @@ def open_for(config: ConfigDict, workdir: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise WorkdirError(f"--workdir={workdir}: cannot be written: {error.strerror}") from error
-    mine = json.loads(_as_json(config))
+    asked = json.loads(_as_json(config))
     if (workdir / layout.CONFIG).exists():
-        theirs, first = _config_and_edition(workdir)
-        differing = difference(theirs, mine)
+        stored, first = _config_and_edition(workdir)
+        differing = difference(stored, asked)
         if differing:
             version = _begun_by(workdir / layout.ENVIRONMENT)
             if version not in (None, __version__):
@@ -227,9 +227,9 @@ def _as_json(config: ConfigDict) -> str:
     return json.dumps(config.to_dict(), indent=2, sort_keys=True) + "\n"
 
 
-def difference(theirs: dict[str, Any], mine: dict[str, Any]) -> list[str]:
+def difference(stored: dict[str, Any], asked: dict[str, Any]) -> list[str]:
     """Which keys differ, as 'loss.beta: 8.0 there, 12.0 here'."""
-    there, here = config_lib.flatten(theirs), config_lib.flatten(mine)
+    there, here = config_lib.flatten(stored), config_lib.flatten(asked)
     return [
         f"{key}: {there.get(key, 'not set')} there, {here.get(key, 'not set')} here"
         for key in sorted(there.keys() | here.keys())

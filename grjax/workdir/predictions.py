@@ -5,7 +5,7 @@ A file holds for each split, in the order of its examples (of train: that of the
   {split}_p        float16 [N], softmax probability of the annotated label
   {split}_classes  predicted classes, the smallest unsigned integers that hold C - 1: [N]
   train_kept       float16 [N], how much of each example the method last chose; of a method that chooses
-  {split}_labels   annotated labels, likewise; of the splits other than train, whose are in noise.npz
+  {split}_labels   annotated labels, of the same type; not for train, whose labels are in noise.npz
 
 before compression 3 bytes for each example of train and evaluation, 4 of the other splits (to 256 classes).
 """

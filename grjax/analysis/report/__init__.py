@@ -13,8 +13,9 @@ def write_report(
 ) -> Path:
     """Writes report.html, a page that needs no other file, and its figures as report/*.png and *.svg.
 
-    Of one run: its curves, where its examples are on p, its labels, and where all of it comes from. Of
-    several: a table and their curves together. Of a sweep: its tables, each setting, small multiples.
+    For one run it has the curves, where the examples are on p, the labels, and where all of it comes from.
+    For several it has a table and their curves together; for a sweep its tables, each setting, and small
+    multiples.
     Nothing is trained and no data set is read.
 
     Args:

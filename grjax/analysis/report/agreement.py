@@ -112,12 +112,12 @@ def weight_share(run: Run) -> Drawing:
 
 
 def edges() -> np.ndarray:
-    """Of the histograms' bins over p."""
+    """The edges of the histograms' bins over p."""
     return np.linspace(0, 1, BINS + 1)
 
 
 def fractions(p: np.ndarray) -> np.ndarray:
-    """Of the p of a group, the fraction in each bin."""
+    """The fraction of a group's p in each bin."""
     return np.histogram(p, edges())[0] / max(len(p), 1)
 
 

@@ -137,11 +137,11 @@ def selection(run: Run) -> Drawing:
     axes.axhline(1 - rate, color=MISLABELLED, **DOTTED)
     label_ends(axes, ends, gap=0.09)
     guessed = run.values("noise_rate_estimated")[-1]
-    said = "" if np.isnan(guessed) else f" The method estimates a noise rate of {guessed:.3f}."
+    estimate = "" if np.isnan(guessed) else f" The method estimates a noise rate of {guessed:.3f}."
     return Drawing(
         figure,
         "Purity is the part of the kept examples whose labels are right, recall the part of the right labels "
-        f"that is kept. {1 - rate:.3f} of all labels are right (dotted).{said}",
+        f"that is kept. {1 - rate:.3f} of all labels are right (dotted).{estimate}",
         f"At the end: {', '.join(words)}.",
     )
 

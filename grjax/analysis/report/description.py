@@ -137,7 +137,7 @@ def _title(found: Sequence[Run]) -> dict[str, str]:
 
 
 def _noise_facts(noise: Mapping[str, Any]) -> dict[str, Any]:
-    """noise.json but for what is drawn."""
+    """noise.json without what is drawn."""
     convention = {("model" if key == "name" else key): value for key, value in noise["convention"].items()}
     drawn = ("convention", "class_rates", "transition_counts")
     rest = {

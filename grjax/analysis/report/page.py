@@ -214,9 +214,9 @@ def write(workdirs: Sequence[Path], output: Path | None) -> Path:
     """See `grjax.analysis.report.write_report`."""
     subject, entries = _read(workdirs)
     if isinstance(subject, Sweep):
-        said = description.of_sweep(subject)
+        described = description.of_sweep(subject)
     else:
-        said = description.of_runs([subject] if isinstance(subject, Run) else subject)
+        described = description.of_runs([subject] if isinstance(subject, Run) else subject)
     if output is None:
         output = workdirs[0] if len(workdirs) == 1 else runs.shared_folder(workdirs)
     files: dict[str, bytes] = {}
@@ -231,7 +231,7 @@ def write(workdirs: Sequence[Path], output: Path | None) -> Path:
             theme=style.THEME,
             series=[svg.variable(colour) for colour in style.SERIES],
             sections=sections,
-            **said,
+            **described,
         )
     )
     try:

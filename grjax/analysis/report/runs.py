@@ -52,7 +52,7 @@ class Run:
 
     @property
     def epochs(self) -> np.ndarray:
-        """Of the evaluations, float64 [T]."""
+        """The epochs of the evaluations, float64 [T]."""
         return np.array([row["epoch"] for row in self.rows], np.float64)
 
     @property

@@ -75,7 +75,7 @@ class Sweep:
     keys: list[str]
 
     def workdirs(self, setting: Setting) -> list[Path]:
-        """Of the runs of a setting."""
+        """The workdirs of the runs of a setting."""
         return [self.folder / result["workdir"] for result in setting.complete]
 
     def first_error(self) -> str:

@@ -14,7 +14,7 @@ from grjax.analysis.report.comparison import differences
 from grjax.analysis.report.runs import Run
 from grjax.errors import ConfigError
 
-# Of the way from guessing, 1 / C, to 1: with less test accuracy a network has not learned its task.
+# The share of the way from guessing, 1 / C, to 1: with less test accuracy a network has not learned its task.
 LEARNED = 0.1
 # Memorisation, the fraction of the wrong labels that is predicted, from which on they are partly, and mostly
 # memorised.
