@@ -17,6 +17,13 @@ Row = dict[str, Any]
 
 # What `belief_metrics` measures, which methods without beliefs do not have.
 BELIEFS = ("noise_rate_estimated", "kept_share", "kept_purity", "kept_recall")
+# What it measures beside, of a method that sets its emphasis itself.
+EMPHASIS = (
+    "noise_rate_confidence", "emphasis_rate", "emphasis_slope", "emphasis_mode", "emphasis_lam",
+    "emphasis_beta",
+)  # fmt: skip
+# What such an estimate rests on; see `grjax.methods.posterior_emphasis`.
+REASONS = ("early", "two kinds", "believed", "cannot tell")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +89,8 @@ def belief_metrics(beliefs: Mapping[str, np.ndarray], noise: NoisyLabels) -> Row
 
     `kept_share` is the part of the training set that is kept, `kept_purity` the part of it whose labels are
     right, and `kept_recall` the part of the right labels that is kept. `noise_rate_estimated` stands beside
-    `noise_rate_realised`. Nothing of it is measured for a method without such beliefs.
+    `noise_rate_realised`. A method that sets its emphasis itself adds `EMPHASIS` and `noise_rate_reason`, one
+    of `REASONS`. Nothing of it is measured for a method without such beliefs.
     """
     row: Row = {}
     if "kept" in beliefs:
@@ -93,6 +101,9 @@ def belief_metrics(beliefs: Mapping[str, np.ndarray], noise: NoisyLabels) -> Row
     if "noise_rate" in beliefs:
         row["noise_rate_estimated"] = float(beliefs["noise_rate"])
         row["noise_rate_realised"] = noise.realised_rate
+    row |= {key: float(beliefs[key]) for key in EMPHASIS if key in beliefs}
+    if "noise_rate_reason" in beliefs:
+        row["noise_rate_reason"] = REASONS[int(beliefs["noise_rate_reason"])]
     return row
 
 

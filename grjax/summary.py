@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from grjax.experiment import Experiment
-from grjax.metrics import BELIEFS, Row
+from grjax.metrics import BELIEFS, EMPHASIS, Row
 from grjax.stopwatch import Stopwatch
 
 
@@ -54,6 +54,7 @@ def make_summary(rows: list[Row], experiment: Experiment, stopwatch: Stopwatch) 
         "noise_rate_realised": experiment.noise.realised_rate,
         # None where the method estimates or chooses nothing.
         **{key: last.get(key) for key in BELIEFS},
+        **{key: last[key] for key in (*EMPHASIS, "noise_rate_reason") if key in last},
         "noise_sha256": experiment.noise.sha256,
         "num_steps": last["step"],
         "examples_per_second": statistics.median(rates) if rates else None,
