@@ -84,6 +84,20 @@ def train_metrics(predictions: Predictions, noise: NoisyLabels) -> Row:
     }
 
 
+def change_metrics(predictions: Predictions, last_labels: np.ndarray | None) -> Row:
+    """How many predictions still change: 'train_predictions_changed', of which `grjax.label_wave` tells.
+
+    Args:
+      predictions: for the training split.
+      last_labels: of the training dynamics: the class that was predicted when an example last came by, int32
+        [N]; -1: it never did, and then it does not count. None: no dynamics are collected.
+    """
+    if last_labels is None:
+        return {"train_predictions_changed": None}
+    came = last_labels >= 0
+    return {"train_predictions_changed": _mean((predictions.classes != last_labels)[came])}
+
+
 def belief_metrics(beliefs: Mapping[str, np.ndarray], noise: NoisyLabels) -> Row:
     """What `Method.beliefs` are worth, which the method itself cannot know.
 
