@@ -1,0 +1,318 @@
+"""The test of the emphasis that sets itself: docs/results/emphasis_test.md says what is asked, and how.
+
+  python -m benchmarks.emphasis_test run --fashion=DIR --mlbench=DIR    runs what is left of it, cell by cell
+  python -m benchmarks.emphasis_test report                            docs/results/emphasis_test.json, tables
+
+`--fashion` is a folder with the four files of Fashion-MNIST (Debian: /usr/share/datasets), `--mlbench` one
+with LetterRecognition.rda and Satellite.rda (Debian's r-cran-mlbench: /usr/lib/R/site-library/mlbench/data;
+reading them needs PyPI's rdata). What is finished is in `--workdir`, one file a cell; a restart goes on.
+All runs of a cell that share a program are vmapped through it. One core: about 20 minutes in all.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from grjax import host
+
+host.tune()  # before jax is imported
+
+import jax
+import numpy as np
+from scipy import stats
+
+from benchmarks.environment import environment
+from benchmarks.train import RESULTS
+from grjax import config, data, fit, label_wave
+from grjax.evaluate import Evaluation
+from grjax.metrics import Row
+from grjax.sweep.programs import Shared
+from grjax.together import Vmapped
+
+SEEDS = range(5)
+RATES = (0.01, 0.03, 0.1, 0.3)  # learning rates; which one a data set gets: `learning_rate`
+EPOCHS = 40
+RECIPE: dict[str, Any] = {
+    "model": {"name": "mlp", "hidden": (128,)},
+    "optimizer": {"name": "momentum", "momentum": 0.9},
+    "schedule": {"name": "cosine"},
+    "batch_size": 128,
+    "eval_batch_size": 2000,
+    "eval_every_epochs": 1.0,
+    "max_steps_per_call": 10**6,  # an epoch
+}
+CELLS: dict[str, dict[str, Any]] = {
+    "clean": {"noise": {"name": "symmetric", "rate": 0.0}},
+    "symmetric .2": {"noise": {"name": "symmetric", "rate": 0.2}},
+    "symmetric .4": {"noise": {"name": "symmetric", "rate": 0.4}},
+    "symmetric .6": {"noise": {"name": "symmetric", "rate": 0.6}},
+    "pair-flip .2": {"noise": {"name": "pair_flip", "rate": 0.2}},
+    "pair-flip .4": {"noise": {"name": "pair_flip", "rate": 0.4}},
+    "instance .4": {"noise": {"name": "instance_dependent", "rate": 0.4}},
+    "long tail": {
+        "noise": {"name": "symmetric", "rate": 0.0},
+        "imbalance": {"name": "long_tail", "ratio": 10.0},
+    },
+    "long tail, symmetric .2": {
+        "noise": {"name": "symmetric", "rate": 0.2},
+        "imbalance": {"name": "long_tail", "ratio": 10.0},
+    },
+}
+# Training examples; all others are the test split.
+SIZES = {"fashion_mnist": 2000, "letter": 4000, "satellite": 3000}
+CE = {"name": "cross_entropy"}
+SELF = {"method": {"name": "posterior_emphasis"}, "loss": CE}
+DAL = {"name": "gce", "q": {"name": "linear", "start": 0.6, "end": 1.5}}
+# What a user who tunes would try: cross-entropy, and Gradient Rescaling at nine points.
+GRID: dict[str, dict[str, Any]] = {"CE": CE} | {
+    f"GR {lam:g}, {beta:g}": {"name": "gradient_rescaling", "lam": lam, "beta": beta}
+    for lam in (0.25, 0.5, 1.0)
+    for beta in (4.0, 8.0, 16.0)
+}
+FEW = ("CE", "GR 0.5, 8", "GR 1, 8", "GR 1, 16")  # candidates at equal compute
+
+
+def prior(rate: float, num_classes: int) -> dict[str, Any]:
+    """GR by a fixed prior of the true rate: the mode of the paper's table 9, and w(1/C) = 0.19 w(mode)."""
+    mode = min(1 / 6 + 5 * rate / 6, 2 / 3)
+    lam, start = mode / (1 - mode), 1 / max(num_classes, 10)
+    beta = -np.log(0.19) / (mode**lam * (1 - mode) - start**lam * (1 - start))
+    return {"name": "gradient_rescaling", "lam": lam, "beta": float(beta)}
+
+
+class Ended(NamedTuple):
+    """A run at its end: its last row, those of all evaluations where they were watched, and its path."""
+
+    last: Row
+    rows: list[Row]
+    path: list[tuple[float, float]]  # rate and slope of each epoch
+
+
+class Runner:
+    """Trains configs that share a program in one vmapped step, without files; one compilation for each."""
+
+    def __init__(self) -> None:
+        self._shared = Shared()
+
+    def __call__(
+        self,
+        configs: Sequence[Mapping[str, Any]],
+        *,
+        watched: bool = False,
+        paths: Sequence[Sequence[tuple[float, float]]] | None = None,
+    ) -> list[Ended]:
+        """Trains them to their end.
+
+        Args:
+          configs: layers over the defaults.
+          watched: whether every epoch is measured.
+          paths: for each run of `posterior_emphasis` the rate and slope of each epoch, in place of its own.
+        """
+        resolved = [config.resolve(config.unflatten(layer)) for layer in configs]
+        together = Vmapped(len(resolved))
+        programs = self._shared.programs(resolved[0], together)
+        runs = [self._shared.run(each, Path("unused")) for each in resolved]
+        experiments = [run.experiment for run in runs]
+        first, method = experiments[0], experiments[0].method()
+        assert first.steps_per_call == first.sampler.steps_per_epoch
+        state = together.join([programs.init_state(run) for run in runs])
+        inputs = programs.inputs(runs)
+        evaluation = Evaluation(programs.p_eval_step, together, inputs, experiments)
+        batches = map(
+            together.batches, zip(*(each.train_batches(0) for each in experiments), strict=True)
+        )
+        rows: list[list[Row]] = [[] for _ in runs]
+        path: list[list[tuple[float, float]]] = [[] for _ in runs]
+        epochs = first.total_steps // first.steps_per_call
+        for epoch in range(epochs):
+            if watched:
+                for kept, (row, _) in zip(rows, evaluation.measure(state), strict=True):
+                    kept.append(row)
+            if method.begin_epoch is not None:
+                predicted = evaluation.predict(state, "train")
+                after = []
+                for number, (one, of_train) in enumerate(
+                    zip(together.separate(state), predicted, strict=True)
+                ):
+                    learner = method.begin_epoch(one.learner, of_train.records(), epoch)
+                    if paths is not None:
+                        rate, slope = (np.float32(value) for value in paths[number][epoch])
+                        learner = learner._replace(
+                            estimate=learner.estimate.replace(rate=rate, slope=slope)
+                        )
+                    path[number].append((float(learner.estimate.rate), float(learner.estimate.slope)))
+                    after.append(one.replace(learner=learner))
+                state = together.join(after)
+            state, _ = programs.p_train_step(state, inputs, next(batches))
+        ended = [row for row, _ in evaluation.measure(state)]
+        return [
+            Ended(last, [*kept, last], own) for last, kept, own in zip(ended, rows, path, strict=True)
+        ]
+
+
+def run_cell(runner: Runner, base: dict[str, Any], cell: dict[str, Any], num_classes: int) -> dict[str, Any]:
+    """All methods with all seeds in one cell: for each method what each seed came to."""
+    base = {**base, **{f"{section}.{key}": value for section, of in cell.items() for key, value in of.items()}}
+    seeded = [{**base, "noise.seed": seed, "init_seed": seed, "order_seed": seed} for seed in SEEDS]
+
+    def with_each(layers: Mapping[str, Mapping[str, Any]], **more: Any) -> dict[str, list[Ended]]:
+        """Losses or sections by name, each with every seed, through one program."""
+        ended = runner([{**one, **more, **layer} for layer in layers.values() for one in seeded])
+        return {name: ended[len(SEEDS) * i : len(SEEDS) * (i + 1)] for i, name in enumerate(layers)}
+
+    found: dict[str, list[dict[str, Any]]] = {}
+
+    def keep(name: str, ended: Sequence[Ended], **more: Sequence[Any]) -> None:
+        found[name] = [
+            {"test_accuracy": one.last["test_accuracy"], "memorisation": one.last["memorisation"]}
+            | {key: values[i] for key, values in more.items()}
+            for i, one in enumerate(ended)
+        ]
+
+    true_rate = cell["noise"]["rate"]
+    lam, beta = fit.emphasis(num_classes)
+    losses = GRID | {
+        "GR by classes": {"name": "gradient_rescaling", "lam": lam, "beta": beta},
+        "GR by the true rate": prior(true_rate, num_classes),
+        "GCE .7": {"name": "gce", "q": 0.7},
+    }
+    whole = with_each({name: {"loss": loss} for name, loss in losses.items()})
+    for name in ("CE", "GR by classes", "GR by the true rate", "GCE .7"):
+        keep(name, whole[name])
+    keep("GR (.5, 8)", whole["GR 0.5, 8"])
+    keep("DAL", with_each({"DAL": {"loss": DAL}})["DAL"])
+
+    # The grid, on a fifth of the training set that is held out with noisy labels, or with clean ones.
+    held_out = {"data.validation_fraction": 0.2, "data.validation_labels": "noisy"}
+    tuned = with_each({name: {"loss": loss} for name, loss in GRID.items()}, **held_out)
+    for name, metric in (
+        ("grid, noisy, 11 times the compute", "validation_noisy_accuracy"),
+        ("grid, clean (ceiling)", "validation_accuracy"),
+    ):
+        choices = [max(GRID, key=lambda each, s=s: tuned[each][s].last[metric]) for s in SEEDS]
+        keep(name, [whole[choice][s] for s, choice in enumerate(choices)], choice=choices)
+    eighth, half = base["train_epochs"] / 8, base["train_epochs"] / 2
+    short = with_each({name: {"loss": GRID[name]} for name in FEW}, **held_out, train_epochs=eighth)
+    choices = [max(FEW, key=lambda each, s=s: short[each][s].last["validation_noisy_accuracy"]) for s in SEEDS]
+    longer = with_each({name: {"loss": GRID[name]} for name in FEW}, train_epochs=half)
+    keep("grid, noisy, equal compute", [longer[c][s] for s, c in enumerate(choices)], choice=choices)
+
+    # Cross-entropy again, measured after every epoch.
+    watched = runner([{**one, "loss": CE} for one in seeded], watched=True)
+    stops = [label_wave.first_minimum([row["train_predictions_changed"] for row in one.rows]) for one in watched]
+    stopped = [
+        one._replace(last=one.last if stop is None else one.rows[stop])
+        for one, stop in zip(watched, stops, strict=True)
+    ]
+    keep("CE, Label Wave", stopped, epoch=stops)
+
+    own = runner([{**one, **SELF} for one in seeded])
+    keep(
+        "self-setting",
+        own,
+        rate=[one.last["noise_rate_estimated"] for one in own],
+        realised=[one.last["noise_rate_realised"] for one in own],
+        reason=[one.last["noise_rate_reason"] for one in own],
+        confidence=[one.last["noise_rate_confidence"] for one in own],
+        mode=[one.last["emphasis_mode"] for one in own],
+    )
+    others = [own[(s + 1) % len(own)].path for s in range(len(own))]
+    keep("another seed's path", runner([{**one, **SELF} for one in seeded], paths=others))
+    rng = np.random.default_rng(0)
+    shuffled = [[one.path[i] for i in rng.permutation(len(one.path))] for one in own]
+    keep("its path, shuffled in time", runner([{**one, **SELF} for one in seeded], paths=shuffled))
+    return {"methods": found, "paths": [one.path for one in own]}
+
+
+def learning_rate(runner: Runner, base: dict[str, Any]) -> float:
+    """The first of `RATES` at which cross-entropy fits more than half of the wrong labels at symmetric .4."""
+    layer = {**base, "noise.rate": 0.4, "noise.seed": 100, "init_seed": 100, "order_seed": 100, "loss": CE}
+    ended = runner([{**layer, "optimizer.learning_rate": rate} for rate in RATES])
+    fitted = [one.last["memorisation"] for one in ended]
+    print(f"memorisation by learning rate: {dict(zip(RATES, fitted, strict=True))}", flush=True)
+    return next((rate for rate, share in zip(RATES, fitted, strict=True) if share > 0.5), RATES[-1])
+
+
+def prepare(name: str, fashion: str, mlbench: str, folder: Path) -> Path:
+    """An .npz file with a random part of a data set to train on, the same for all seeds."""
+    path = folder / f"{name}.npz"
+    if path.exists():
+        return path
+    if name == "fashion_mnist":
+        splits = data.load("fashion_mnist", dir=fashion).splits
+        pooled = [
+            splits[split].images[:][..., 0].reshape(-1, 14, 2, 14, 2).mean((2, 4)).reshape(-1, 196)
+            for split in ("train", "test")
+        ]
+        chosen = np.random.default_rng(0).permutation(len(pooled[0]))[: SIZES[name]]
+        arrays = {
+            "images": pooled[0][chosen], "labels": splits["train"].labels[chosen],
+            "test_images": pooled[1], "test_labels": splits["test"].labels,
+        }  # fmt: skip
+    else:
+        import rdata
+
+        file = {"letter": "LetterRecognition", "satellite": "Satellite"}[name]
+        table = next(iter(rdata.read_rda(Path(mlbench) / f"{file}.rda").values()))
+        target = {"letter": "lettr", "satellite": "classes"}[name]
+        _, labels = np.unique(table[target].astype(str), return_inverse=True)
+        x = table.drop(columns=target).to_numpy(np.float32)
+        order = np.random.default_rng(0).permutation(len(x))
+        chosen, rest = order[: SIZES[name]], order[SIZES[name] :]
+        arrays = {
+            "images": x[chosen], "labels": labels[chosen], "test_images": x[rest], "test_labels": labels[rest],
+        }  # fmt: skip
+    np.savez(path, **arrays)
+    return path
+
+
+def run(flags: argparse.Namespace) -> None:
+    folder = Path(flags.workdir)
+    folder.mkdir(parents=True, exist_ok=True)
+    rates = folder / "learning_rates.json"
+    bases: dict[str, tuple[Runner, dict[str, Any], int]] = {}
+    for name in SIZES:
+        path = prepare(name, flags.fashion, flags.mlbench, folder)
+        base = config.flatten(RECIPE) | {"data.name": "npz", "data.dir": str(path)}
+        base |= {"train_epochs": float(EPOCHS), "checkpoint_every_epochs": float(EPOCHS)}
+        known = json.loads(rates.read_text()) if rates.exists() else {}
+        runner = Runner()
+        if name not in known:
+            known[name] = learning_rate(runner, base)
+            rates.write_text(json.dumps(known) + "\n")
+        base["optimizer.learning_rate"] = known[name]
+        with np.load(path) as arrays:
+            bases[name] = runner, base, len(np.unique(arrays["labels"]))
+    for cell, of in CELLS.items():
+        for name, (runner, base, num_classes) in bases.items():
+            path = folder / f"{name} {cell}.json"
+            if path.exists():
+                continue
+            found = run_cell(runner, base, of, num_classes)
+            path.write_text(json.dumps({"data": name, "cell": cell, **found}) + "\n")
+            means = {
+                key: round(float(np.mean([one["test_accuracy"] for one in each])), 4)
+                for key, each in found["methods"].items()
+            }
+            print(f"{name} {cell}: {means}", flush=True)
+            jax.clear_caches()
+
+
+def report(flags: argparse.Namespace) -> None:
+    raise NotImplementedError
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("what", choices=("run", "report"))
+    parser.add_argument("--workdir", default="runs/emphasis_test")
+    parser.add_argument("--fashion")
+    parser.add_argument("--mlbench")
+    flags = parser.parse_args()
+    run(flags) if flags.what == "run" else report(flags)
+
+
+if __name__ == "__main__":
+    main()
