@@ -15,10 +15,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from grjax import host
-
-host.tune()  # before jax is imported
-
 import jax
 import numpy as np
 from scipy import stats
