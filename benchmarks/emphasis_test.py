@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from scipy import stats
 
@@ -61,12 +60,14 @@ SIZES = {"fashion_mnist": 2000, "letter": 4000, "satellite": 3000}
 CE = {"name": "cross_entropy"}
 SELF = {"method": {"name": "posterior_emphasis"}, "loss": CE}
 DAL = {"name": "gce", "q": {"name": "linear", "start": 0.6, "end": 1.5}}
-# What a user who tunes would try: cross-entropy, and Gradient Rescaling at nine points.
+# What a user who tunes would try: cross-entropy, and Gradient Rescaling with modes 1/3, 1/2 and 2/3.
 GRID: dict[str, dict[str, Any]] = {"CE": CE} | {
     f"GR {lam:g}, {beta:g}": {"name": "gradient_rescaling", "lam": lam, "beta": beta}
-    for lam in (0.25, 0.5, 1.0)
-    for beta in (4.0, 8.0, 16.0)
+    for lam in (0.5, 1.0, 2.0)
+    for beta in (8.0, 16.0)
 }
+OWN, CEILING = "self-setting", "grid, clean (ceiling)"
+FULL, EQUAL = "grid, noisy, full compute", "grid, noisy, equal compute"
 FEW = ("CE", "GR 0.5, 8", "GR 1, 8", "GR 1, 16")  # candidates at equal compute
 
 
@@ -116,9 +117,7 @@ class Runner:
         state = together.join([programs.init_state(run) for run in runs])
         inputs = programs.inputs(runs)
         evaluation = Evaluation(programs.p_eval_step, together, inputs, experiments)
-        batches = map(
-            together.batches, zip(*(each.train_batches(0) for each in experiments), strict=True)
-        )
+        batches = map(together.batches, zip(*(each.train_batches(0) for each in experiments), strict=True))
         rows: list[list[Row]] = [[] for _ in runs]
         path: list[list[tuple[float, float]]] = [[] for _ in runs]
         epochs = first.total_steps // first.steps_per_call
@@ -135,22 +134,21 @@ class Runner:
                     learner = method.begin_epoch(one.learner, of_train.records(), epoch)
                     if paths is not None:
                         rate, slope = (np.float32(value) for value in paths[number][epoch])
-                        learner = learner._replace(
-                            estimate=learner.estimate.replace(rate=rate, slope=slope)
-                        )
+                        learner = learner._replace(estimate=learner.estimate.replace(rate=rate, slope=slope))
                     path[number].append((float(learner.estimate.rate), float(learner.estimate.slope)))
                     after.append(one.replace(learner=learner))
                 state = together.join(after)
             state, _ = programs.p_train_step(state, inputs, next(batches))
         ended = [row for row, _ in evaluation.measure(state)]
-        return [
-            Ended(last, [*kept, last], own) for last, kept, own in zip(ended, rows, path, strict=True)
-        ]
+        return [Ended(last, [*kept, last], own) for last, kept, own in zip(ended, rows, path, strict=True)]
 
 
 def run_cell(runner: Runner, base: dict[str, Any], cell: dict[str, Any], num_classes: int) -> dict[str, Any]:
     """All methods with all seeds in one cell: for each method what each seed came to."""
-    base = {**base, **{f"{section}.{key}": value for section, of in cell.items() for key, value in of.items()}}
+    base = {
+        **base,
+        **{f"{section}.{key}": value for section, of in cell.items() for key, value in of.items()},
+    }
     seeded = [{**base, "noise.seed": seed, "init_seed": seed, "order_seed": seed} for seed in SEEDS]
 
     def with_each(layers: Mapping[str, Mapping[str, Any]], **more: Any) -> dict[str, list[Ended]]:
@@ -184,20 +182,22 @@ def run_cell(runner: Runner, base: dict[str, Any], cell: dict[str, Any], num_cla
     held_out = {"data.validation_fraction": 0.2, "data.validation_labels": "noisy"}
     tuned = with_each({name: {"loss": loss} for name, loss in GRID.items()}, **held_out)
     for name, metric in (
-        ("grid, noisy, 11 times the compute", "validation_noisy_accuracy"),
-        ("grid, clean (ceiling)", "validation_accuracy"),
+        (FULL, "validation_noisy_accuracy"),
+        (CEILING, "validation_accuracy"),
     ):
-        choices = [max(GRID, key=lambda each, s=s: tuned[each][s].last[metric]) for s in SEEDS]
+        choices = best_of(tuned, metric)
         keep(name, [whole[choice][s] for s, choice in enumerate(choices)], choice=choices)
     eighth, half = base["train_epochs"] / 8, base["train_epochs"] / 2
     short = with_each({name: {"loss": GRID[name]} for name in FEW}, **held_out, train_epochs=eighth)
-    choices = [max(FEW, key=lambda each, s=s: short[each][s].last["validation_noisy_accuracy"]) for s in SEEDS]
+    choices = best_of(short, "validation_noisy_accuracy")
     longer = with_each({name: {"loss": GRID[name]} for name in FEW}, train_epochs=half)
-    keep("grid, noisy, equal compute", [longer[c][s] for s, c in enumerate(choices)], choice=choices)
+    keep(EQUAL, [longer[c][s] for s, c in enumerate(choices)], choice=choices)
 
     # Cross-entropy again, measured after every epoch.
     watched = runner([{**one, "loss": CE} for one in seeded], watched=True)
-    stops = [label_wave.first_minimum([row["train_predictions_changed"] for row in one.rows]) for one in watched]
+    stops = [
+        label_wave.first_minimum([row["train_predictions_changed"] for row in one.rows]) for one in watched
+    ]
     stopped = [
         one._replace(last=one.last if stop is None else one.rows[stop])
         for one, stop in zip(watched, stops, strict=True)
@@ -206,7 +206,7 @@ def run_cell(runner: Runner, base: dict[str, Any], cell: dict[str, Any], num_cla
 
     own = runner([{**one, **SELF} for one in seeded])
     keep(
-        "self-setting",
+        OWN,
         own,
         rate=[one.last["noise_rate_estimated"] for one in own],
         realised=[one.last["noise_rate_realised"] for one in own],
@@ -220,6 +220,12 @@ def run_cell(runner: Runner, base: dict[str, Any], cell: dict[str, Any], num_cla
     shuffled = [[one.path[i] for i in rng.permutation(len(one.path))] for one in own]
     keep("its path, shuffled in time", runner([{**one, **SELF} for one in seeded], paths=shuffled))
     return {"methods": found, "paths": [one.path for one in own]}
+
+
+def best_of(ended: Mapping[str, Sequence[Ended]], metric: str) -> list[str]:
+    """For each seed the name whose run ended with the largest metric, the first of several."""
+    scores = [{name: float(runs[seed].last[metric]) for name, runs in ended.items()} for seed in SEEDS]
+    return [max(each, key=each.__getitem__) for each in scores]
 
 
 def learning_rate(runner: Runner, base: dict[str, Any]) -> float:
@@ -239,7 +245,10 @@ def prepare(name: str, fashion: str, mlbench: str, folder: Path) -> Path:
     if name == "fashion_mnist":
         splits = data.load("fashion_mnist", dir=fashion).splits
         pooled = [
-            splits[split].images[:][..., 0].reshape(-1, 14, 2, 14, 2).mean((2, 4)).reshape(-1, 196)
+            np.asarray(splits[split].images[np.arange(len(splits[split]))])[..., 0]
+            .reshape(-1, 14, 2, 14, 2)
+            .mean((2, 4))
+            .reshape(-1, 196)
             for split in ("train", "test")
         ]
         chosen = np.random.default_rng(0).permutation(len(pooled[0]))[: SIZES[name]]
@@ -258,7 +267,8 @@ def prepare(name: str, fashion: str, mlbench: str, folder: Path) -> Path:
         order = np.random.default_rng(0).permutation(len(x))
         chosen, rest = order[: SIZES[name]], order[SIZES[name] :]
         arrays = {
-            "images": x[chosen], "labels": labels[chosen], "test_images": x[rest], "test_labels": labels[rest],
+            "images": x[chosen], "labels": labels[chosen],
+            "test_images": x[rest], "test_labels": labels[rest],
         }  # fmt: skip
     np.savez(path, **arrays)
     return path
@@ -293,11 +303,79 @@ def run(flags: argparse.Namespace) -> None:
                 for key, each in found["methods"].items()
             }
             print(f"{name} {cell}: {means}", flush=True)
-            jax.clear_caches()
 
 
 def report(flags: argparse.Namespace) -> None:
-    raise NotImplementedError
+    """Stores what is finished, and prints the tables of the page."""
+    folder = Path(flags.workdir)
+    every = {(cell, name): folder / f"{name} {cell}.json" for cell in CELLS for name in SIZES}
+    cells = {key: json.loads(path.read_text())["methods"] for key, path in every.items() if path.exists()}
+    accuracy = {
+        key: {name: np.array([one["test_accuracy"] for one in runs]) for name, runs in found.items()}
+        for key, found in cells.items()
+    }
+    names = [name for name in next(iter(accuracy.values())) if name != CEILING]
+    means = {name: np.array([of[name].mean() for of in accuracy.values()]) for name in (*names, CEILING)}
+    regret = {name: 100 * (means[CEILING] - means[name]) for name in names}
+    others = [name for name in (*names, CEILING) if name != OWN]
+    p_values = holm({name: float(stats.wilcoxon(means[OWN], means[name]).pvalue) for name in others})
+    behind = {key: 100 * float(of["GR (.5, 8)"].mean() - of[OWN].mean()) for key, of in accuracy.items()}
+    harm = {
+        name: 100 * float(of["CE"].mean() - of[OWN].mean())
+        for (cell, name), of in accuracy.items() if cell == "clean"
+    }  # fmt: skip
+    errors = {key: [abs(one["rate"] - one["realised"]) for one in found[OWN]] for key, found in cells.items()}
+    success = {
+        "mean regret below the grid at equal compute": bool(regret[OWN].mean() < regret[EQUAL].mean()),
+        "never more than a point below GR (.5, 8)": max(behind.values()) <= 1,
+        "at most a point of harm on clean labels": max(harm.values()) <= 1,
+    }
+    labels = [f"{name}, {cell}" for cell, name in accuracy]
+    stored = {
+        "environment": environment(),
+        "learning_rates": json.loads((folder / "learning_rates.json").read_text()),
+        "cells": {label: cells[key] for label, key in zip(labels, cells, strict=True)},
+        "unfinished": [f"{name}, {cell}" for cell, name in every if (cell, name) not in cells],
+        "mean_regret": {name: float(each.mean()) for name, each in regret.items()},
+        "worst": {name: [labels[each.argmax()], float(each.max())] for name, each in regret.items()},
+        "p_values_holm": p_values,
+        "behind_fixed": dict(zip(labels, behind.values(), strict=True)),
+        "harm_on_clean": harm,
+        "rate_error": {
+            label: float(np.mean(each)) for label, each in zip(labels, errors.values(), strict=True)
+        },
+        "success": success,
+    }
+    (RESULTS / "emphasis_test.json").write_text(json.dumps(stored, indent=1) + "\n")
+    print(f"{len(cells)} of {len(every)} cells; learning rates {stored['learning_rates']}\n")
+    print("| | mean test accuracy | mean regret | worst regret | cell | p, against the method |")
+    print("|---|---|---|---|---|---|")
+    for name in sorted((*names, CEILING), key=lambda name: -means[name].mean()):
+        of = regret.get(name)
+        shown = ["0", "", ""] if of is None else [f"{of.mean():.2f}", f"{of.max():.2f}", labels[of.argmax()]]
+        p = "" if name == OWN else f"{p_values[name]:.3g}"
+        print(f"| {name} | {100 * means[name].mean():.2f} | {' | '.join(shown)} | {p} |")
+    columns = ("CE", "GR (.5, 8)", EQUAL, FULL, CEILING, OWN)
+    print(f"\n| cell | {' | '.join(columns)} | rate: real, estimated | rests on |")
+    print("|---" * (len(columns) + 3) + "|")
+    for label, (key, of) in zip(labels, accuracy.items(), strict=True):
+        own = cells[key][OWN]
+        rates = [f"{np.mean([one[which] for one in own]):.2f}" for which in ("realised", "rate")]
+        reasons = {one["reason"]: sum(other["reason"] == one["reason"] for other in own) for one in own}
+        said = ", ".join(f"{reason} {number}" for reason, number in reasons.items())
+        shown = [f"{100 * of[name].mean():.1f} ± {100 * of[name].std(ddof=1):.1f}" for name in columns]
+        print(f"| {label} | {' | '.join(shown)} | {', '.join(rates)} | {said} |")
+    print(f"\nmean |estimated - realised| {np.mean([np.mean(each) for each in errors.values()]):.3f}")
+    print(f"behind GR (.5, 8) at most {max(behind.values()):.2f}, harm on clean {harm}\n{success}")
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """p-values corrected for their number by Holm's procedure."""
+    corrected, largest = {}, 0.0
+    for rank, (name, p) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p))
+        corrected[name] = largest
+    return corrected
 
 
 def main() -> None:
