@@ -37,6 +37,7 @@ METHODS: dict[str, tuple[dict[str, Any], int, int]] = {
     "cross-entropy": ({"name": "single"}, 1, 1),
     "an average": ({"name": "single", "average": 0.99}, 1, 1),
     "SAM": ({"name": "single", "sam": 0.05}, 2, 2),
+    "posterior emphasis": ({"name": "posterior_emphasis"}, 1, 1),
     "SOP": ({"name": "sop"}, 1, 1),
     "VolMinNet": ({"name": "vol_min_net"}, 1, 1),
     "PES": ({"name": "pes"}, 1, 1),
