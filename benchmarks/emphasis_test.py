@@ -1,12 +1,13 @@
 """The test of the emphasis that sets itself: docs/results/emphasis_test.md says what is asked, and how.
 
-  python -m benchmarks.emphasis_test run --fashion=DIR --mlbench=DIR    runs what is left of it, cell by cell
-  python -m benchmarks.emphasis_test report                             stores what is finished, prints the tables
+  python -m benchmarks.emphasis_test run --fashion=DIR --mlbench=DIR   runs what is left of it, cell by cell
+  python -m benchmarks.emphasis_test report                            stores and prints what is finished
 
 `--fashion` is a folder with the four files of Fashion-MNIST (Debian: /usr/share/datasets), `--mlbench` one
 with LetterRecognition.rda and Satellite.rda (Debian's r-cran-mlbench: /usr/lib/R/site-library/mlbench/data;
-reading them needs PyPI's rdata). The report goes to docs/results/data/emphasis_test.json. What is finished is in `--workdir`, one file a cell; a restart goes on.
-All runs of a cell that share a program are vmapped through it. One core: about 20 minutes in all.
+reading them needs PyPI's rdata). What is finished is in `--workdir`, one file a cell; a restart goes on. The
+report goes to docs/results/data/emphasis_test.json. All runs of a cell that share a program are vmapped
+through it.
 """
 
 import argparse
