@@ -12,6 +12,7 @@ through it.
 
 import argparse
 import json
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -276,26 +277,23 @@ def prepare(name: str, fashion: str, mlbench: str, folder: Path) -> Path:
 
 
 def run(flags: argparse.Namespace) -> None:
-    folder = Path(flags.workdir)
+    folder, start = Path(flags.workdir), time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
-    rates = folder / "learning_rates.json"
     bases: dict[str, tuple[Runner, dict[str, Any], int]] = {}
-    for name in SIZES:
+    for name in flags.data:
         path = prepare(name, flags.fashion, flags.mlbench, folder)
         base = config.flatten(RECIPE) | {"data.name": "npz", "data.dir": str(path)}
         base |= {"train_epochs": float(EPOCHS), "checkpoint_every_epochs": float(EPOCHS)}
-        known = json.loads(rates.read_text()) if rates.exists() else {}
-        runner = Runner()
-        if name not in known:
-            known[name] = learning_rate(runner, base)
-            rates.write_text(json.dumps(known) + "\n")
-        base["optimizer.learning_rate"] = known[name]
+        runner, chosen = Runner(), folder / f"{name} learning rate.json"
+        if not chosen.exists():
+            chosen.write_text(json.dumps(learning_rate(runner, base)) + "\n")
+        base["optimizer.learning_rate"] = json.loads(chosen.read_text())
         with np.load(path) as arrays:
             bases[name] = runner, base, len(np.unique(arrays["labels"]))
     for cell, of in CELLS.items():
         for name, (runner, base, num_classes) in bases.items():
             path = folder / f"{name} {cell}.json"
-            if path.exists():
+            if path.exists() or time.monotonic() - start > 60 * flags.minutes:
                 continue
             found = run_cell(runner, base, of, num_classes)
             path.write_text(json.dumps({"data": name, "cell": cell, **found}) + "\n")
@@ -334,7 +332,10 @@ def report(flags: argparse.Namespace) -> None:
     labels = [f"{name}, {cell}" for cell, name in accuracy]
     stored = {
         "environment": environment(),
-        "learning_rates": json.loads((folder / "learning_rates.json").read_text()),
+        "learning_rates": {
+            name: json.loads((folder / f"{name} learning rate.json").read_text())
+            for name in {name: None for _, name in cells}
+        },
         "cells": {label: cells[key] for label, key in zip(labels, cells, strict=True)},
         "unfinished": [f"{name}, {cell}" for cell, name in every if (cell, name) not in cells],
         "mean_regret": {name: float(each.mean()) for name, each in regret.items()},
@@ -385,6 +386,8 @@ def main() -> None:
     parser.add_argument("--workdir", default="runs/emphasis_test")
     parser.add_argument("--fashion")
     parser.add_argument("--mlbench")
+    parser.add_argument("--data", nargs="+", default=list(SIZES), choices=SIZES, help="run these alone")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no cell after so many")
     flags = parser.parse_args()
     run(flags) if flags.what == "run" else report(flags)
 

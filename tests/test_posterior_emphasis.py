@@ -42,7 +42,7 @@ def weight(p, rate, slope):
 @pytest.mark.parametrize(("rate", "slope"), [(0.4, 1.0), (0.05, 1.3), (0.5, 2.0)])
 def test_the_gradient_has_the_weight_of_numpy(rate, slope):
     rng = np.random.default_rng(0)
-    z, labels = (rng.normal(size=(64, 7)) * 3).astype(np.float32), rng.integers(0, 7, 64)
+    z, labels = (rng.normal(size=(64, 7)) * 3).astype(np.float32), rng.integers(0, 7, 64, np.int32)
     loss = weighted(without_memory(losses.cross_entropy), Posterior(jnp.float32(rate), jnp.float32(slope)))
     gradients = jax.grad(lambda z: loss.apply(z, labels, (), 0)[0].sum())(jnp.asarray(z))
     e = np.exp(np.float64(z))
