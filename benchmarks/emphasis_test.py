@@ -22,7 +22,7 @@ from scipy import stats
 
 from benchmarks.environment import environment
 from benchmarks.folders import RESULTS
-from grjax import config, data, fit, label_wave
+from grjax import config, data, experiment, fit, label_wave
 from grjax.evaluate import Evaluation
 from grjax.metrics import Row
 from grjax.sweep.programs import Shared
@@ -141,7 +141,14 @@ class Runner:
                     after.append(one.replace(learner=learner))
                 state = together.join(after)
             state, _ = programs.p_train_step(state, inputs, next(batches))
-        ended = [row for row, _ in evaluation.measure(state)]
+        measured = evaluation.measure(state)
+        if "validation_noisy" in first.dataset.splits:  # the same examples with the labels before noise
+            of = config.resolve(resolved[0], {"data": {"validation_labels": "clean"}})
+            clean = experiment.create(of, check_shapes=False).labels("validation")
+            for row, predicted_of in measured:
+                right = predicted_of["validation_noisy"].classes == clean
+                row["validation_accuracy"] = float(right.mean())
+        ended = [row for row, _ in measured]
         return [Ended(last, [*kept, last], own) for last, kept, own in zip(ended, rows, path, strict=True)]
 
 
