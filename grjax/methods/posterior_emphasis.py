@@ -22,7 +22,10 @@ from grjax.methods.single import single
 from grjax.posterior import Posterior
 
 # All were fixed on digits, seeds 100 to 102: see docs/results/emphasis_test.md.
-_FIRST_EPOCH = 2  # that is not plain cross-entropy's: before it the network has seen little
+_FIRST_EPOCH = 2  # that may be other than plain cross-entropy's: before it the network has seen little
+_SETTLED = (
+    0.1  # nor before an epoch in which the labels that are not predicted grew fewer by less than this share
+)
 _MOMENTUM = 0.7  # of the averages over epochs, as of other estimates of the rate
 _HELD = 0.98  # an estimate falls by at most so much an epoch: wrong labels that are learned would lower it
 _LARGEST = 0.5  # rate in the weight: no label is taken for more likely wrong than right before p is seen
@@ -37,8 +40,9 @@ class Estimate(flax.struct.PyTreeNode):
     """What training has observed of its labels, and the weight that follows; all from `begin_epoch`."""
 
     mean_p: jax.Array  # float32 [N]: average over epochs of the probability of the given label
-    disagreement: jax.Array  # float32 []: average over epochs of the share of labels that are not predicted
-    rate: jax.Array  # float32 []: of wrong labels, estimated
+    latest: jax.Array  # float32 []: the share of labels that are not predicted
+    disagreement: jax.Array  # float32 []: its average over the epochs since it settled
+    rate: jax.Array  # float32 []: of wrong labels, estimated; 0: not settled, or all are predicted
     slope: jax.Array  # float32 []
     reason: jax.Array  # int32 []: one of EARLY, ...
     confidence: jax.Array  # float32 [] in [0, 1]
@@ -67,10 +71,12 @@ def posterior_emphasis(parts: Parts) -> Method:
 
         w(p) = 2 (1 - p) P(right | p) / (its integral over p)
 
-    No rate is given and no clean label is used. Between epochs the method takes the share of training labels
-    that are not the predicted class, averages it over the epochs (0.7 of the old, 0.3 of the new), and lets
-    it fall by at most 2% an epoch: that is the estimated rate. Half is the largest that the weight uses. The
-    first two epochs are plain cross-entropy's, and so is all training while every label is predicted.
+    No rate is given and no clean label is used. Training begins as plain cross-entropy's, for two epochs and
+    until an epoch in which the training labels that are not the predicted class grow fewer by less than a
+    tenth: until then labels are not predicted because they are not learned. From there on their share,
+    averaged over the epochs (0.7 of the old, 0.3 of the new), and falling by at most 2% an epoch, is the
+    estimated rate. Half is the largest that the weight uses. While every label is predicted the weight stays
+    cross-entropy's.
 
     The slope begins at 1, where p is taken for the probability that it says it is. It rises by 1 / (epochs
     of the run) in each epoch in which the log-odds of the averaged p are clearly of two kinds (see
@@ -80,7 +86,7 @@ def posterior_emphasis(parts: Parts) -> Method:
       'two kinds'    mean over the examples of the larger of P(right) and P(wrong) by the mixture.
       'believed'     one kind, and fewer than 5% of the labels are not predicted: 1 - rate.
       'cannot tell'  one kind, and more labels are not predicted, which may be wrong or hard: 0.
-      'early'        the first epochs: 0.
+      'early'        nothing yet, the network has not learned enough: 0.
 
     Args:
       parts: model, loss, optimiser and augmentation; without mixing. The loss is cross-entropy for the weight
@@ -167,6 +173,7 @@ def no_estimate(number: int) -> Estimate:
     of_ce = posterior.shape(0.0, 1.0)
     return Estimate(
         mean_p=jnp.zeros(number, jnp.float32),
+        latest=jnp.ones((), jnp.float32),
         disagreement=zero,
         rate=zero,
         slope=jnp.ones((), jnp.float32),
@@ -195,11 +202,14 @@ def estimated(before: Estimate, p: np.ndarray, disagreement: float, *, epoch: in
         return before
     old = _MOMENTUM if epoch > 1 else 0.0
     mean_p = old * np.asarray(before.mean_p, np.float64) + (1 - old) * np.asarray(p, np.float64)
-    share = old * float(before.disagreement) + (1 - old) * disagreement
-    after = before.replace(mean_p=mean_p.astype(np.float32), disagreement=_number(share))
-    if epoch < _FIRST_EPOCH:
-        return after
-    rate, slope = max(share, _HELD * float(before.rate)), float(before.slope)
+    latest, last_rate = float(before.latest), float(before.rate)
+    after = before.replace(mean_p=mean_p.astype(np.float32), latest=_number(disagreement))
+    share = disagreement
+    if last_rate > 0:
+        share = _MOMENTUM * float(before.disagreement) + (1 - _MOMENTUM) * disagreement
+    elif epoch < _FIRST_EPOCH or latest - disagreement > _SETTLED * latest:
+        return after  # the network is still learning what it predicts easily
+    rate, slope = max(share, _HELD * last_rate), float(before.slope)
     kinds = mixture.two_kinds(log_odds_of(mean_p))
     if kinds is not None:
         wrong = kinds.low_posterior(log_odds_of(mean_p))
@@ -211,6 +221,7 @@ def estimated(before: Estimate, p: np.ndarray, disagreement: float, *, epoch: in
         reason, confidence = CANNOT_TELL, 0.0
     of_weight = posterior.shape(min(rate, _LARGEST), slope)
     return after.replace(
+        disagreement=_number(share),
         rate=_number(rate),
         slope=_number(slope),
         reason=np.asarray(reason, np.int32),
