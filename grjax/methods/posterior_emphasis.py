@@ -23,9 +23,8 @@ from grjax.posterior import Posterior
 
 # All were fixed on digits, seeds 100 to 102: see docs/results/emphasis_test.md.
 _FIRST_EPOCH = 2  # that may be other than plain cross-entropy's: before it the network has seen little
-_SETTLED = (
-    0.1  # nor before an epoch in which the labels that are not predicted grew fewer by less than this share
-)
+# Nor does the weight change before an epoch in which the labels that are not predicted grow fewer by less.
+_SETTLED = 0.1
 _MOMENTUM = 0.7  # of the averages over epochs, as of other estimates of the rate
 _HELD = 0.98  # an estimate falls by at most so much an epoch: wrong labels that are learned would lower it
 _LARGEST = 0.5  # rate in the weight: no label is taken for more likely wrong than right before p is seen
@@ -79,7 +78,7 @@ def posterior_emphasis(parts: Parts) -> Method:
     cross-entropy's.
 
     The slope begins at 1, where p is taken for the probability that it says it is. It rises by 1 / (epochs
-    of the run) in each epoch in which the log-odds of the averaged p are clearly of two kinds (see
+    of the run - 2) in each epoch in which the log-odds of the averaged p are clearly of two kinds (see
     `grjax.mixture.two_kinds`), and stays where it is while they are not: without such evidence the weight
     never becomes steeper than p itself says. `reason` says which it was, and `confidence` how sure it is:
 
