@@ -2,6 +2,7 @@
 
   python -m benchmarks.methods      stores docs/results/data/methods_speed_{cpu,gpu}.json
   python -m benchmarks.methods --networks cnn --rounds 2 --no-store
+  python -m benchmarks.methods --networks cnn --methods SOP --no-store     beside cross-entropy alone
 
 All methods are in one process and take turns, for some steps a round; a figure is the median over the rounds
 of the ratio within a round. Beside it the table has what the method must cost: its forward and backward
@@ -13,6 +14,7 @@ import json
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ METHODS: dict[str, tuple[dict[str, Any], int, int]] = {
     "cross-entropy": ({"name": "single"}, 1, 1),
     "an average": ({"name": "single", "average": 0.99}, 1, 1),
     "SAM": ({"name": "single", "sam": 0.05}, 2, 2),
+    "posterior emphasis": ({"name": "posterior_emphasis"}, 1, 1),
     "SOP": ({"name": "sop"}, 1, 1),
     "VolMinNet": ({"name": "vol_min_net"}, 1, 1),
     "PES": ({"name": "pes"}, 1, 1),
@@ -94,15 +97,17 @@ class Timed:
         return (time.perf_counter() - start) / steps
 
 
-def measure(network: str, rounds: int, steps: int, batch_size: int) -> dict[str, Any]:
-    """The ratio of each method, and cross-entropy's seconds."""
+def measure(
+    network: str, rounds: int, steps: int, *, batch_size: int, names: Sequence[str] = tuple(METHODS)
+) -> dict[str, Any]:
+    """The ratio of each method, and cross-entropy's seconds; it is the first of the names."""
     model, shape = NETWORKS[network]
     with tempfile.TemporaryDirectory() as folder:
         data = str(made_up(Path(folder), shape, 2_000))
-        timed = {name: Timed(method, model, data, batch_size) for name, (method, *_) in METHODS.items()}
+        timed = {name: Timed(METHODS[name][0], model, data, batch_size) for name in names}
         times = [{name: each.seconds(steps) for name, each in timed.items()} for _ in range(rounds)]
-    reference = next(iter(METHODS))
-    ratios = {name: statistics.median(one[name] / one[reference] for one in times) for name in METHODS}
+    reference = names[0]
+    ratios = {name: statistics.median(one[name] / one[reference] for one in times) for name in names}
     return {"ratios": ratios, "seconds": statistics.median(one[reference] for one in times)}
 
 
@@ -111,6 +116,8 @@ def table(found: dict[str, Any]) -> str:
     networks = [name for name in NETWORKS if name in found]
     lines = [f"| | {' | '.join(networks)} | its passes |", "|---" * (len(networks) + 2) + "|"]
     for name, (_, forward, backward) in METHODS.items():
+        if name not in found[networks[0]]["ratios"]:  # of an earlier or a shorter run
+            continue
         cells = [f"{found[network]['ratios'][name]:.2f}" for network in networks]
         lines.append(f"| {name} | {' | '.join(cells)} | {(forward + 2 * backward) / 3:.2f} |")
     return "\n".join(lines)
@@ -119,15 +126,17 @@ def table(found: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
+    parser.add_argument("--methods", nargs="+", default=list(METHODS)[1:], choices=METHODS)
     parser.add_argument("--batch_size", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=10, help="of a round")
     parser.add_argument("--no-store", action="store_true")
     flags = parser.parse_args()
     found: dict[str, Any] = {"environment": environment(), "batch_size": flags.batch_size}
+    names = list(dict.fromkeys([next(iter(METHODS)), *flags.methods]))
     for network in flags.networks:
         steps = flags.steps if network == "cnn" else max(flags.steps // 5, 1)
-        found[network] = measure(network, flags.rounds, steps, flags.batch_size)
+        found[network] = measure(network, flags.rounds, steps, batch_size=flags.batch_size, names=names)
         print(f"{network}: {1000 * found[network]['seconds']:.1f} ms a step of cross-entropy", flush=True)
     print(table(found))
     if not flags.no_store:

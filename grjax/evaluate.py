@@ -84,12 +84,16 @@ class Evaluation:
         """
         splits = {name: self.predict(state, name) for name in self.experiments[0].dataset.splits}
         beliefs = {} if self._beliefs is None else jax.tree.map(np.asarray, self._beliefs(state))
+        last_labels = None if self._last_labels is None else np.asarray(self._last_labels(state))
         measured = []
         for run, experiment in enumerate(self.experiments):
             predictions = {name: found[run] for name, found in splits.items()}
             own = {key: each[run] for key, each in beliefs.items()}
             predictions["train"] = dataclasses.replace(predictions["train"], kept=own.get("kept"))
-            row = measured_row(experiment, predictions) | metrics.belief_metrics(own, experiment.noise)
+            row = measured_row(experiment, predictions) | metrics.change_metrics(
+                predictions["train"], None if last_labels is None else last_labels[run]
+            )
+            row |= metrics.belief_metrics(own, experiment.noise)
             measured.append((row, predictions))
         return measured
 
@@ -98,6 +102,13 @@ class Evaluation:
         """The joined state -> what the method holds of the training labels, see `Method`; None: nothing."""
         beliefs = self.experiments[0].method().beliefs
         return None if beliefs is None else self.together.each(lambda state: beliefs(state.learner))
+
+    @functools.cached_property
+    def _last_labels(self) -> Callable[[PyTree], jax.Array] | None:
+        """The joined state -> the classes predicted when the examples last came by; None: nothing is kept."""
+        if not self.experiments[0].dynamics:
+            return None
+        return self.together.each(lambda state: state.dynamics.last_label)
 
 
 def measured_row(experiment: Experiment, predictions: Mapping[str, Predictions]) -> Row:

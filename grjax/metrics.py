@@ -17,6 +17,13 @@ Row = dict[str, Any]
 
 # What `belief_metrics` measures, which methods without beliefs do not have.
 BELIEFS = ("noise_rate_estimated", "kept_share", "kept_purity", "kept_recall")
+# What it measures beside, of a method that sets its emphasis itself.
+EMPHASIS = (
+    "noise_rate_confidence", "emphasis_rate", "emphasis_slope", "emphasis_mode", "emphasis_lam",
+    "emphasis_beta",
+)  # fmt: skip
+# What such an estimate rests on; see `grjax.methods.posterior_emphasis`.
+REASONS = ("early", "two kinds", "believed", "cannot tell")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,12 +84,27 @@ def train_metrics(predictions: Predictions, noise: NoisyLabels) -> Row:
     }
 
 
+def change_metrics(predictions: Predictions, last_labels: np.ndarray | None) -> Row:
+    """How many predictions still change: 'train_predictions_changed', of which `grjax.label_wave` tells.
+
+    Args:
+      predictions: for the training split.
+      last_labels: of the training dynamics: the class that was predicted when an example last came by, int32
+        [N]; -1: it never did, and then it does not count. None: no dynamics are collected.
+    """
+    if last_labels is None:
+        return {"train_predictions_changed": None}
+    came = last_labels >= 0
+    return {"train_predictions_changed": _mean((predictions.classes != last_labels)[came])}
+
+
 def belief_metrics(beliefs: Mapping[str, np.ndarray], noise: NoisyLabels) -> Row:
     """What `Method.beliefs` are worth, which the method itself cannot know.
 
     `kept_share` is the part of the training set that is kept, `kept_purity` the part of it whose labels are
     right, and `kept_recall` the part of the right labels that is kept. `noise_rate_estimated` stands beside
-    `noise_rate_realised`. Nothing of it is measured for a method without such beliefs.
+    `noise_rate_realised`. A method that sets its emphasis itself adds `EMPHASIS` and `noise_rate_reason`, one
+    of `REASONS`. Nothing of it is measured for a method without such beliefs.
     """
     row: Row = {}
     if "kept" in beliefs:
@@ -93,6 +115,9 @@ def belief_metrics(beliefs: Mapping[str, np.ndarray], noise: NoisyLabels) -> Row
     if "noise_rate" in beliefs:
         row["noise_rate_estimated"] = float(beliefs["noise_rate"])
         row["noise_rate_realised"] = noise.realised_rate
+    row |= {key: float(beliefs[key]) for key in EMPHASIS if key in beliefs}
+    if "noise_rate_reason" in beliefs:
+        row["noise_rate_reason"] = REASONS[int(beliefs["noise_rate_reason"])]
     return row
 
 

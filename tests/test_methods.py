@@ -49,6 +49,8 @@ OPTIONS = {
         "method.early_epochs": 1, "method.head_epochs": 1, "method.late_learning_rate": 1e-3,
         "batch_size": 480, **SIMPLE,
     },
+    # Three steps an epoch: the weight is cross-entropy's in the first two, and follows the labels from there.
+    "posterior_emphasis": {"batch_size": 480, **SIMPLE},
     "single": {},
     # With rates so high that u and v move within 12 steps.
     "sop": {

@@ -53,7 +53,8 @@ def test_page_is_whole(browser, report, width, dark):
     sizes = browser.evaluate(
         "[...document.querySelectorAll('figure svg')].map(svg => svg.getBoundingClientRect().width)"
     )
-    assert len(sizes) == len([entry for entry in page.OF_A_RUN if entry.section != "Selection"])
+    shown = [entry for entry in page.OF_A_RUN if entry.section not in ("Selection", "Emphasis")]
+    assert len(sizes) == len(shown)
     assert all(200 < size < width for size in sizes)
     cut = browser.evaluate(
         "[...document.querySelectorAll('figure')].filter(f => f.scrollWidth > f.clientWidth).map(f => f.id)"

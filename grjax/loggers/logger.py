@@ -53,4 +53,4 @@ class Opening(NamedTuple):
 
 def numbers(row: Row) -> dict[str, float]:
     """The metrics of a row that apply, without its step."""
-    return {key: value for key, value in row.items() if key != "step" and value is not None}
+    return {key: value for key, value in row.items() if key != "step" and isinstance(value, int | float)}

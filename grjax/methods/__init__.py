@@ -16,6 +16,7 @@ from grjax.methods.method import Learner, Method, Parts, Seen
 from grjax.methods.network import with_options
 from grjax.methods.pes import pes
 from grjax.methods.pes_semi import pes_semi
+from grjax.methods.posterior_emphasis import posterior_emphasis
 from grjax.methods.single import single
 from grjax.methods.sop import sop
 from grjax.methods.vol_min_net import vol_min_net
@@ -37,6 +38,7 @@ __all__ = [
     "names",
     "pes",
     "pes_semi",
+    "posterior_emphasis",
     "single",
     "sop",
     "vol_min_net",
@@ -50,6 +52,7 @@ _METHODS: dict[str, Callable[..., Method]] = {
     "jocor": jocor,
     "pes": pes,
     "pes_semi": pes_semi,
+    "posterior_emphasis": posterior_emphasis,
     "single": single,
     "sop": sop,
     "vol_min_net": vol_min_net,

@@ -16,7 +16,7 @@ Rate = Annotated[float, In("[0, 1)")] | Literal["estimated"]
 
 _MOMENTUM = 0.7  # of the average of p: one epoch's predictions are noisy
 _FIRST_EPOCH = 2  # before it the predictions are those of a network that has seen little
-_EDGE = 1e-4  # p is kept this far inside (0, 1): log-odds of 9.2
+EDGE = 1e-4  # p is kept this far inside (0, 1): log-odds of 9.2
 
 
 class Estimate(flax.struct.PyTreeNode):
@@ -72,7 +72,12 @@ def wrong_share(p: np.ndarray) -> float:
       >>> wrong_share(np.concatenate([rng.beta(2, 1, 800), rng.beta(900, 1, 200)]))  # all are believed
       0.0
     """
-    inside = np.clip(p, _EDGE, 1 - _EDGE)
-    found = mixture.two_kinds(np.log(inside) - np.log1p(-inside))
+    found = mixture.two_kinds(log_odds_of(p))
     # With clean labels the easiest examples may stand out: then the others are the lower kind, and believed.
     return 0.0 if found is None or found.low[0] >= 0 else found.low_weight
+
+
+def log_odds_of(p: np.ndarray) -> np.ndarray:
+    """log(p / (1 - p)) of probabilities [N], those at the ends kept inside: float64, at most 9.2 in size."""
+    inside = np.clip(np.asarray(p, np.float64), EDGE, 1 - EDGE)
+    return np.log(inside) - np.log1p(-inside)

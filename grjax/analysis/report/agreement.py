@@ -25,6 +25,7 @@ from grjax.analysis.report.style import (
 )
 from grjax.analysis.weights import log_weight
 from grjax.emphasis import Emphasis, log_integral
+from grjax.posterior import Posterior
 
 BINS = 25
 
@@ -86,7 +87,7 @@ def weight(run: Run) -> Drawing:
     return Drawing(
         figure,
         "w(p) is the L1 norm of the gradient that an example sends to the logits.",
-        f"The weight of {run.config['loss']['name']} is largest at p = {peak:.2f}.",
+        f"The weight of {_weighing(run)} is largest at p = {peak:.2f}.",
     )
 
 
@@ -137,6 +138,8 @@ def weight_at(run: Run, step: int) -> tuple[Emphasis, float]:
       UnavailableError: the loss depends on more than p.
     """
     name = run.config["loss"]["name"]
+    if run.sets_emphasis:
+        return _set_by_itself(run, step)
     if name not in losses.names_of_p_alone():
         raise UnavailableError(f"the gradient of {name} depends on more than p: there is no w(p) to draw")
     total_steps = config.steps(run.config, "train", run.steps_per_epoch)
@@ -161,6 +164,21 @@ def weight_at(run: Run, step: int) -> tuple[Emphasis, float]:
         raise UnavailableError("the weight is divided by its mean over a batch, which needs predictions")
     of_examples = log_weight(emphasis, run.kept().splits["train"].p[at_step[0]])
     return emphasis, float(scipy.special.logsumexp(of_examples) - np.log(len(of_examples)))
+
+
+def _weighing(run: Run) -> str:
+    """What gives the weight, the loss or a method around it."""
+    return run.config["method"]["name"] if run.sets_emphasis else run.config["loss"]["name"]
+
+
+def _set_by_itself(run: Run, step: int) -> tuple[Emphasis, float]:
+    """The weight in the epoch that led to a step, of a method that sets it between epochs."""
+    name = run.config["loss"]["name"]
+    row = next((row for row in run.rows if row["step"] == step), None)
+    if name != "cross_entropy" or row is None:
+        raise UnavailableError(f"the weight is a factor on {name} here: there is no w(p) to draw")
+    weight = Posterior(row["emphasis_rate"], row["emphasis_slope"])
+    return weight, float(weight.log_norm())
 
 
 def _over(axes: Axes, p: np.ndarray, w: np.ndarray) -> None:

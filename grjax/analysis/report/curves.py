@@ -146,6 +146,26 @@ def selection(run: Run) -> Drawing:
     )
 
 
+def emphasis(run: Run) -> Drawing:
+    """Emphasis mode and estimated noise rate of a method that sets its emphasis itself, over training."""
+    figure, axes = over_epochs(run, "p, or fraction of the labels")
+    modes, rates = run.values("emphasis_mode"), run.values("noise_rate_estimated")
+    axes.plot(run.epochs, modes, color=TEST)
+    axes.plot(run.epochs, rates, color=MISLABELLED)
+    axes.axhline(run.noise.realised_rate, color=MISLABELLED, **DOTTED)
+    ends = [(modes[-1], f"mode {modes[-1]:.3f}", TEST), (rates[-1], f"rate {rates[-1]:.3f}", MISLABELLED)]
+    label_ends(axes, ends, gap=0.09)
+    last = run.rows[-1]
+    lam, beta = last["emphasis_lam"], last["emphasis_beta"]
+    return Drawing(
+        figure,
+        "The mode is the p of the examples that are learnt from most. It follows the estimated share of "
+        f"wrong labels. In fact {run.noise.realised_rate:.3f} are wrong (dotted), which no method sees.",
+        f"At the end the mode is {modes[-1]:.3f}, that of Gradient Rescaling with λ = {lam:.2f} and "
+        f"β = {beta:.1f}. The estimated rate is {rates[-1]:.3f}; it rests on: {last['noise_rate_reason']}.",
+    )
+
+
 def over_epochs(run: Run, what: str) -> tuple[Figure, Axes]:
     """A panel for fractions over the epochs of a run, with room for labels at the right end."""
     figure = Figure(figsize=(WIDTH, 2.6))

@@ -89,6 +89,13 @@ OF_A_RUN = (
         agreement.weight_share,
     ),
     Entry(
+        "Emphasis",
+        "emphasis_over_training",
+        "Emphasis that sets itself",
+        "Look for an estimate above the dotted line: there, hard labels are taken for wrong ones.",
+        curves.emphasis,
+    ),
+    Entry(
         "Selection",
         "selection",
         "What the method keeps",
@@ -286,6 +293,8 @@ def _read(workdirs: Sequence[Path]) -> tuple[Run | Sequence[Run] | Sweep, Sequen
     entries: Sequence[Entry] = OF_A_RUN if len(found) == 1 else OF_SEVERAL
     if not any(run.chooses for run in found):
         entries = tuple(entry for entry in entries if entry.section != "Selection")
+    if not any(run.sets_emphasis for run in found):
+        entries = tuple(entry for entry in entries if entry.section != "Emphasis")
     return found[0] if len(found) == 1 else found, entries
 
 

@@ -75,6 +75,11 @@ class Run:
         """Whether its method chooses among the training examples."""
         return not np.isnan(self.values("kept_share")).all()
 
+    @property
+    def sets_emphasis(self) -> bool:
+        """Whether its method sets the weight of an example itself."""
+        return "emphasis_slope" in self.rows[-1]
+
     def best(self, key: str) -> Row:
         """The first row in which a metric is largest."""
         return self.rows[int(np.nanargmax(self.values(key)))]
