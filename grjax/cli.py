@@ -246,12 +246,17 @@ def _join_hosts(told: tuple[str | None, int | None, int | None], multihost: bool
 
 @contextmanager
 def _devices_named() -> Iterator[None]:
-    """Within it, devices that jax does not have are an error that names them, whatever jax makes of it."""
+    """Within it, devices that jax does not have are an error that names them, whatever jax makes of it.
+
+    So is a program that the set-up of the host does not allow.
+    """
     import jax
 
     try:
         yield
     except (RuntimeError, AssertionError) as error:
+        if remedy := host.explained(error):
+            raise ConfigError(remedy) from error
         asked = jax.config.jax_platforms  # type: ignore[attr-defined]
         if not asked or isinstance(error, GrjaxError):
             raise

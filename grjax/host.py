@@ -103,6 +103,20 @@ def tune(environ: MutableMapping[str, str] = os.environ) -> Tuning:
     return _done[0]
 
 
+def explained(error: BaseException) -> str | None:
+    """What to do about an error of XLA that the set-up brought about; None: it is another error.
+
+    XLA gives chains of elementwise operations to YNN without asking whether YNN takes the order in which
+    their arrays lie in memory. Vmapped trials have met that; see docs/guide/speed.md.
+    """
+    if "YNN fusion" not in str(error):
+        return None
+    return (
+        f"XLA's kernels for this CPU do not take the program ({str(error).splitlines()[0][:160]}); start the "
+        f"same command with {VARIABLE}=0 in the environment"
+    )
+
+
 def tuned() -> Tuning | None:
     """What `tune` did in this process; None: it was not called."""
     return _done[0] if _done else None

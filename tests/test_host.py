@@ -297,3 +297,16 @@ def test_malloc_changes_no_bit_and_the_flag_rounding_alone(data_dir):
     assert ours == theirs
     *_, loss = process(TRAIN, data_dir, GRJAX_TUNE_HOST="0").split()
     assert float(loss) == pytest.approx(float(ours[1]), rel=1e-4)
+
+
+def test_a_program_that_the_kernels_do_not_take_is_one_line():
+    import jax
+
+    from grjax import cli
+
+    with pytest.raises(ConfigError, match=r"layout in YNN fusion.*GRJAX_TUNE_HOST=0"), cli._devices_named():
+        raise jax.errors.JaxRuntimeError(
+            "INVALID_ARGUMENT: Instruction with unsupported layout in YNN fusion: %p = f32[50,2000]{0,1}"
+        )
+    with pytest.raises(jax.errors.JaxRuntimeError, match="RESOURCE_EXHAUSTED"), cli._devices_named():
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
