@@ -375,9 +375,9 @@ def report(flags: argparse.Namespace) -> None:
         own = cells[key][OWN]
         rates = [f"{np.mean([one[which] for one in own]):.2f}" for which in ("realised", "rate")]
         reasons = {one["reason"]: sum(other["reason"] == one["reason"] for other in own) for one in own}
-        said = ", ".join(f"{reason} {number}" for reason, number in reasons.items())
+        verdicts = ", ".join(f"{reason} {number}" for reason, number in reasons.items())
         shown = [f"{100 * of[name].mean():.1f} ± {100 * of[name].std(ddof=1):.1f}" for name in columns]
-        print(f"| {label} | {' | '.join(shown)} | {', '.join(rates)} | {said} |")
+        print(f"| {label} | {' | '.join(shown)} | {', '.join(rates)} | {verdicts} |")
     print(f"\nmean |estimated - realised| {np.mean([np.mean(each) for each in errors.values()]):.3f}")
     print(f"behind GR (.5, 8) at most {max(behind.values()):.2f}, harm on clean {harm}\n{success}")
 
