@@ -80,6 +80,16 @@ def name(request):
     return request.param
 
 
+def quickly_for(*chosen):
+    """The named methods; all others in the slow tests."""
+    return pytest.mark.parametrize(
+        "name",
+        [each if each in chosen else pytest.param(each, marks=pytest.mark.slow) for each in methods.names()],
+        indirect=True,
+        scope="module",
+    )
+
+
 @pytest.fixture(scope="module")
 def finished(name, tmp_path_factory):
     """The workdir of a finished run of each method."""
@@ -112,6 +122,10 @@ def after_some_epochs(parts):
     return state.replace(learner=learner)
 
 
+# The others share their steps with one of these.
+@quickly_for(
+    "single", "co_teaching", "divide_mix", "elr_plus", "posterior_emphasis", "sop", "vol_min_net", "pes"
+)
 def test_four_devices_equal_one(name):
     # In float64, where rounding decides no ReLU and no rank the other way; see tests/test_steps.py.
     def widen(leaf):
@@ -159,14 +173,8 @@ def test_stopped_and_killed_runs_end_the_same(name, finished, tmp_path, monkeypa
 SEEDS = [{}, {"init_seed": 1, "noise.seed": 1}, {"order_seed": 2}]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        # One of each kind of learner is compiled here; the others in the slow tests.
-        name if name in ("single", "co_teaching") else pytest.param(name, marks=pytest.mark.slow)
-        for name in methods.names()
-    ],
-)
+# One of each kind of learner is compiled here.
+@quickly_for("single", "co_teaching")
 def test_trials_share_a_program_and_end_together_as_alone(name, tmp_path):
     # So low a learning rate that rounding decides no ReLU the other way.
     base = method_config(name, **{"optimizer.learning_rate": 1e-3, "train_steps": 8})
@@ -186,6 +194,8 @@ def test_trials_share_a_program_and_end_together_as_alone(name, tmp_path):
             assert_close(together.learner, alone.learner, 1e-5)
 
 
+# What they read of a run is the same for all methods, except for the beliefs of some.
+@quickly_for("single", "co_teaching", "posterior_emphasis")
 def test_audit_and_report_work(finished, capsys):
     result = audit_run(finished)
     assert 0 < result["num_suspected"] < result["num_examples"]

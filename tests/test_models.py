@@ -270,7 +270,7 @@ class Encoder(nn.Module):
         return vit.encode(x, depth=3, remat=self.remat, layers=layers, heads=2, dropout=0.0)
 
 
-@pytest.mark.parametrize("remat", [False, True])
+@pytest.mark.parametrize("remat", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_the_blocks_of_a_vit_are_those_blocks_in_a_row(remat):
     """The loop over stacked variables, forward and backward."""
     block = vit.EncoderBlock(Layers(True, "torch"), heads=2)

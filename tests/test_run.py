@@ -250,18 +250,24 @@ def test_ctrl_c_in_one_of_two_processes_stops_both(tmp_path):
     assert [process.returncode for process in processes] == [75, 130], outputs
 
 
+# Other flags, each ending in the way of one of those below.
+SLOW_MISTAKES = [
+    (["--config.noise.rate=much"], 1, "could not convert string to float: 'much'"),
+    (["--config", "configs/digits.py", "--config.imbalance.name=lng_tail"], 2, "imbalance.name: unknown"),
+    (["--num_processes=2", "--process_id=1"], 2, "give all three"),
+    (["--step=3"], 1, "--step is for --mode=evaluate"),
+]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (["--config.nosie.rate=0.1"], 2, 'Did you mean "noise"'),
         (["--config.noise.rate=1.1"], 2, "noise.rate: must be in [0, 1], got 1.1"),
-        (["--config.noise.rate=much"], 1, "could not convert string to float: 'much'"),
         (["--config=configs/nowhere.py"], 2, "configs/nowhere.py"),
-        (["--config", "configs/digits.py", "--config.imbalance.name=lng_tail"], 2, "imbalance.name: unknown"),
         (["--mode=evaluate"], 3, "no run there"),
-        (["--num_processes=2", "--process_id=1"], 2, "give all three"),
-        (["--step=3"], 1, "--step is for --mode=evaluate"),
         (["--config.optimizer.learning_rate=1e30", "--config.loss.beta=0"], 4, "last good checkpoint: none"),
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in SLOW_MISTAKES),
     ],
 )  # fmt: skip
 def test_mistakes_are_one_line(tmp_path, arguments, code, message):
