@@ -45,19 +45,20 @@ def held_out_alignment(run: Run) -> Drawing:
             axes.axvline(zero, color=QUIET, **DOTTED)
             axes.set_title(f"zero at p = {zero:.2f}", loc="right", color=QUIET)
         axes.locator_params(axis="y", nbins=4)
-        axes.ticklabel_format(axis="y", scilimits=(-2, 3))
+        axes.yaxis.set_major_formatter("{x:.3g}")  # no factor over the axis, where the title is
         axes.set(xlim=(0, 1))
         axes.set_title(f"epoch {alignment.step / run.steps_per_epoch:.4g}", loc="left")
     legend_above(figure, panels[0])
     panels[-1].set_xlabel("p, probability of the given label")
     panels[len(found) // 2].set_ylabel("mean alignment")
     last = found[-1]
-    held_out = f"{last.examples:,} held-out examples"
-    labels = "noisy" if last.split == "validation_noisy" else "clean"
+    noisy = last.split == "validation_noisy"
+    labels = "corrupted like the training labels" if noisy else "as they are in the data set"
     return Drawing(
         figure,
-        f"The alignment says how fast a step on an example lowers the mean of 1 − p on {held_out} with "
-        f"{labels} labels, whatever weight the loss gives the example. Bands are two standard errors.",
+        f"The alignment says how fast a step on an example lowers the mean of 1 − p on {last.examples:,} "
+        f"held-out examples, whose labels are {labels}. The weight of the loss is left out. Bands are two "
+        "standard errors.",
         f"{_crossing(run, last)} The mean alignment is {last.alignments.mean():.2g} over all examples"
         + "".join(
             f", {last.alignments[:, members].mean():.2g} over {name}" for name, members, _ in groups[1:]
