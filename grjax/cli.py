@@ -99,6 +99,7 @@ def _define_flags(arguments: list[str]) -> tuple["ConfigFile", list[str]]:
     )
     flags.DEFINE_enum("mode", "train", MODES, "What to do.")
     flags.DEFINE_integer("step", None, "evaluate: which checkpoint; by default the latest.")
+    flags.DEFINE_bool("alignment", False, "evaluate: say which training examples help held-out data.")
     flags.DEFINE_bool("export", False, "audit: write the cleaned labels as a file to train on.")
     flags.DEFINE_bool("dry_run", False, "sweep, tune: list the trials, and what is done already.")
     flags.DEFINE_bool("debug", False, "Show the traceback of every error.")
@@ -142,7 +143,12 @@ def _main(argv: list[str], file: "ConfigFile", start: float) -> None:
     given = flags.FLAGS
     if len(argv) > 1:
         raise app.UsageError(f"unknown argument {argv[1]!r}")
-    for flag, modes in (("step", ["evaluate"]), ("export", ["audit"]), ("dry_run", ["sweep", "tune"])):
+    for flag, modes in (
+        ("step", ["evaluate"]),
+        ("alignment", ["evaluate"]),
+        ("export", ["audit"]),
+        ("dry_run", ["sweep", "tune"]),
+    ):
         if given[flag].value not in (None, False) and given.mode not in modes:
             raise app.UsageError(f"--{flag} is for --mode={' and --mode='.join(modes)}")
     logging.set_verbosity(logging.ERROR)
@@ -168,6 +174,10 @@ def _run(file: "ConfigFile", start: float) -> None:
     if mode == "evaluate":
         from grjax.evaluate import evaluate_checkpoint
 
+        if given.alignment:
+            from grjax.analysis.alignment import measure_alignment
+
+            print(measure_alignment(workdir, given.step, overrides))
         evaluate_checkpoint(workdir, given.step, overrides)
     elif mode == "audit":
         from grjax.analysis.audit_run import audit_run

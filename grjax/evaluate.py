@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -22,6 +23,7 @@ from grjax.metrics import Predictions, Row
 from grjax.paths import as_path
 from grjax.plain_values import plain
 from grjax.progress import plain_console
+from grjax.steps import TrainState
 from grjax.together import Alone, Together
 from grjax.workdir import folder as workdir_lib
 from grjax.workdir import layout
@@ -147,6 +149,38 @@ def config_of(workdir: str | os.PathLike[str], overrides: Mapping[str, Any] | No
     return config_lib.resolve(workdir_lib.read_config(as_path(workdir)), config_lib.unflatten(overrides))
 
 
+def restored(
+    workdir: Path, step: int | None = None, overrides: Mapping[str, Any] | None = None
+) -> tuple[Experiment, int, TrainState]:
+    """A run as it was at a checkpoint: its parts, the step, and the state as NumPy arrays.
+
+    Args:
+      workdir: of the run.
+      step: of the checkpoint; None: the latest.
+      overrides: values for `_OVERRIDES`, where they must differ from the run's.
+
+    Raises:
+      ConfigError: another override.
+      WorkdirError: no such run or checkpoint, or its noise is not the config's any more.
+    """
+    step = plain(step)
+    config = config_of(workdir, overrides)
+    experiment = experiment_lib.create(config, training=False)
+    experiment.noise.check_equals(workdir / layout.NOISE)
+    checkpoints = Checkpoints(workdir / layout.CHECKPOINTS, config.keep_checkpoints)
+    steps = checkpoints.steps()
+    if not steps or (step is not None and step not in steps):
+        raise WorkdirError(
+            f"--step={step}: no such checkpoint in {workdir}; there are: {steps or 'none'}"
+            if steps
+            else f"--workdir={workdir}: the run has no checkpoint yet"
+        )
+    step = steps[-1] if step is None else step
+    state = experiment.restore(checkpoints, step)
+    checkpoints.close()
+    return experiment, step, state
+
+
 def evaluate_checkpoint(
     workdir: str | os.PathLike[str],
     step: int | None = None,
@@ -163,22 +197,8 @@ def evaluate_checkpoint(
       ConfigError: another override.
       WorkdirError: no such run or checkpoint, or its noise is not the config's any more.
     """
-    workdir, step = as_path(workdir), plain(step)
-    config = config_of(workdir, overrides)
-    experiment = experiment_lib.create(config, training=False)
-    experiment.noise.check_equals(workdir / layout.NOISE)
-    checkpoints = Checkpoints(workdir / layout.CHECKPOINTS, config.keep_checkpoints)
-    steps = checkpoints.steps()
-    if not steps or (step is not None and step not in steps):
-        raise WorkdirError(
-            f"--step={step}: no such checkpoint in {workdir}; there are: {steps or 'none'}"
-            if steps
-            else f"--workdir={workdir}: the run has no checkpoint yet"
-        )
-    step = steps[-1] if step is None else step
-    state = experiment.restore(checkpoints, step)
-    checkpoints.close()
-
+    workdir = as_path(workdir)
+    experiment, step, state = restored(workdir, step, overrides)
     alone = Alone()
     p_eval_step = alone.evaluate(experiment.eval_step())
     evaluation = Evaluation(p_eval_step, alone, device_data(experiment), [experiment])

@@ -126,8 +126,13 @@ class Experiment:
 
     def eval_step(self) -> EvalStep:
         """The evaluation step of one device."""
+        return make_eval_step(self.method(), self.evaluated_size)
+
+    @property
+    def evaluated_size(self) -> int | None:
+        """The size of the square in the middle that is evaluated, where training crops; None: all of it."""
         cropped = self.parts.image_shape != self.dataset.splits["train"].images.shape[1:]
-        return make_eval_step(self.method(), self.parts.image_shape[0] if cropped else None)
+        return self.parts.image_shape[0] if cropped else None
 
 
 # Options that the library passes itself, which a config therefore cannot set.

@@ -96,8 +96,7 @@ def make_eval_step(method: Method, image_size: int | None) -> EvalStep:
         state: TrainState, data: DeviceData, examples: tuple[Batch, jax.Array]
     ) -> dict[str, jax.Array]:
         batch, labels = examples
-        pixels = batch.pixels(data)
-        images = data.standardise(pixels if image_size is None else center_crop(pixels, image_size))
+        images = evaluated_images(batch, data, image_size)
         logits = method.logits(state.learner, images)
         log_p = jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=-1)[:, 0]
         records = {
@@ -109,3 +108,15 @@ def make_eval_step(method: Method, image_size: int | None) -> EvalStep:
         return jax.lax.all_gather(records, AXIS, tiled=True)
 
     return eval_step
+
+
+def evaluated_images(batch: Batch, data: DeviceData, image_size: int | None) -> jax.Array:
+    """What the networks see of a batch in an evaluation: float32 [B, height, width, C], standardised.
+
+    Args:
+      batch: of images.
+      data: on the devices.
+      image_size: see `make_eval_step`.
+    """
+    pixels = batch.pixels(data)
+    return data.standardise(pixels if image_size is None else center_crop(pixels, image_size))

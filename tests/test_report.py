@@ -20,6 +20,7 @@ from grjax.workdir import predictions
 from grjax.workdir.metrics_file import read_rows
 
 GR = {"name": "gradient_rescaling", "lam": 0.5, "beta": 8.0}
+NOT_OF_ALL = ("Selection", "Emphasis", "Held-out data")  # sections of some runs only
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +183,7 @@ def test_labels_at_line_ends_do_not_touch():
 
 def test_page_has_every_figure(workdir, text):
     # Its method keeps all, and sets no emphasis.
-    names = [entry.name for entry in page.OF_A_RUN if entry.section not in ("Selection", "Emphasis")]
+    names = [entry.name for entry in page.OF_A_RUN if entry.section not in NOT_OF_ALL]
     assert re.findall(r'<figure id="(\w+)"', text) == names
     assert text.count('<svg role="img" aria-label="') == len(names)
     files = sorted(each.name for each in (workdir / "report").iterdir())

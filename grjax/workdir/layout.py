@@ -13,6 +13,7 @@ profile/           traces of the steps that `config.profile` names
 summary.json       the end of the run; a run without it is not finished
 .lock              held while a process trains there
     evaluation_N.json  what `--mode=evaluate` found at step N
+    alignment_N.npz    which examples help held-out data at step N, by `--mode=evaluate --alignment`
     audit.*, cleaned_labels.npz, target_labels.npz  what `--mode=audit` found, and exports
     tune.json, tune.md, tune/  `--mode=tune`: how the config was chosen, and the runs it was chosen from
     noise.csv, .png, .svg  `--mode=noise`: the labels as text, and their transition matrix drawn
@@ -44,3 +45,8 @@ TARGET_LABELS = "target_labels.npz"
 def evaluation(step: int) -> str:
     """The file of `--mode=evaluate` at `step`."""
     return f"evaluation_{step}.json"
+
+
+def alignment(step: int | str) -> str:
+    """The file of `--mode=evaluate --alignment` at `step`."""
+    return f"alignment_{step}.npz"

@@ -10,6 +10,7 @@ import matplotlib
 
 from grjax.analysis.report import (
     agreement,
+    alignment,
     comparison,
     curves,
     description,
@@ -25,6 +26,7 @@ from grjax.analysis.report.style import WIDTH, Drawing
 from grjax.analysis.report.trials import Sweep
 from grjax.errors import ConfigError, WorkdirError
 from grjax.registry import closest
+from grjax.workdir import alignments
 from grjax.workdir.files import write_text
 
 
@@ -94,6 +96,13 @@ OF_A_RUN = (
         "Emphasis that sets itself",
         "Look for an estimate above the dotted line: there, hard labels are taken for wrong ones.",
         curves.emphasis,
+    ),
+    Entry(
+        "Held-out data",
+        "held_out_alignment",
+        "Help for held-out data",
+        "Look for where the curve crosses zero: a step on an example left of it works against held-out data.",
+        alignment.held_out_alignment,
     ),
     Entry(
         "Selection",
@@ -295,6 +304,8 @@ def _read(workdirs: Sequence[Path]) -> tuple[Run | Sequence[Run] | Sweep, Sequen
         entries = tuple(entry for entry in entries if entry.section != "Selection")
     if not any(run.sets_emphasis for run in found):
         entries = tuple(entry for entry in entries if entry.section != "Emphasis")
+    if not any(alignments.kept_steps(run.workdir) for run in found):
+        entries = tuple(entry for entry in entries if entry.section != "Held-out data")
     return found[0] if len(found) == 1 else found, entries
 
 
