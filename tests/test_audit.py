@@ -3,18 +3,21 @@
 import csv
 import html.parser
 import json
+import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import stats
 
 from grjax import analysis, config
 from grjax import mixture as mixtures
-from grjax.analysis import audit_page, cross_validation, relabel, suspects
+from grjax.analysis import audit_files, audit_page, cross_validation, relabel, suspects
 from grjax.analysis.audit_run import audit_run
 from grjax.analysis.relabel import Relabelling
+from grjax.data.image_files import ImageFiles
 from grjax.errors import ConfigError, WorkdirError
 from grjax.noise import NoisyLabels
 from grjax.progress import Display
@@ -268,6 +271,22 @@ def test_names_and_pictures_of_any_kind_are_safe_on_a_page(tmp_path):
         assert "script" not in found.tags
         assert found.tags.count("img") == (0 if images.shape[1] == 1 else 2)
         assert [path.name for path in tmp_path.glob("*.html")] == ["audit.html"]
+
+
+def test_an_audit_names_the_files_of_the_images(tmp_path):
+    names = ["four/<b>.png", "nine/1.png", os.fsdecode(b"nine/\xe9.png")]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    audit = suspects.find(history([[0.5] * 3, [0.9, 0.8, 0.1]], [[0] * 3, [0] * 3], [0, 0, 0]), ("a", "b"))
+    assert audit.ranking.tolist() == [2, 1, 0]
+    files = ImageFiles(tmp_path, names, 8)
+    audit_files.write(audit, files, tmp_path)
+    with open(tmp_path / "audit.csv", newline="", encoding="utf-8") as file:
+        table = [row["file"] for row in csv.DictReader(file)]
+    assert table == [rf"{tmp_path}/nine/\xe9.png", f"{tmp_path}/nine/1.png", f"{tmp_path}/four/<b>.png"]
+    [page] = audit_page.write(audit, files, tmp_path, "zoo")
+    assert "four/&lt;b&gt;.png</small>" in page.read_text(encoding="utf-8")
 
 
 def test_arrays_are_audited_in_their_order_and_leave_nothing_behind(tmp_path, monkeypatch, capfd):

@@ -225,6 +225,7 @@ def test_csv_with_numbers_for_classes_and_no_split(tmp_path):
             "pictures/1.png,a",
             "columns 'image' and 'label' in its header, found 'image', 'class'",
         ),
+        ("height,label", "1.5,a", "found 'height', 'label'; a table of numbers is read by data.name"),
         ("image,label", "pictures/99.png,a", "1 of the 1 images that list.csv lists are not in .*99.png"),
         ("image,label", "pictures/1.png", "line 2 must have 2 values as the header has, got 1"),
         (

@@ -194,6 +194,11 @@ def _(folder):
     load_table(folder, b"image,class\n1.png,a\n")
 
 
+@_row("tables", "no column `image` beside `label`")
+def _(folder):
+    load_table(folder, b"height,label\n1.5,a\n")
+
+
 @_row("tables", "a row of another length")
 def _(folder):
     load_table(folder, b"image,label\n1.png\n")

@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 
 from grjax.analysis.suspects import Audit
+from grjax.data.dataset import Images
+from grjax.data.image_files import ImageFiles
 from grjax.workdir.files import write_npz, write_text
 
 _DIGITS = 6  # of fractions in the files
 
 
-def rows(audit: Audit) -> list[dict[str, Any]]:
-    """A row for each example, the most suspect first."""
+def rows(audit: Audit, images: Images) -> list[dict[str, Any]]:
+    """A row for each example, the most suspect first; `images` are those of the audit's examples."""
+    files = images if isinstance(images, ImageFiles) else None
     relabelled = audit.relabelling.relabelled
     found = []
     for rank, i in enumerate(audit.ranking.tolist(), start=1):
@@ -24,6 +27,7 @@ def rows(audit: Audit) -> list[dict[str, Any]]:
             {
                 "rank": rank,
                 "id": int(audit.ids[i]),
+                "file": None if files is None else files.file_name(i),
                 "given": audit.class_names[audit.given[i]],
                 "suggested": audit.class_names[audit.suggested[i]],
                 "suspected": bool(audit.suspected[i]),
@@ -40,9 +44,9 @@ def rows(audit: Audit) -> list[dict[str, Any]]:
     return found
 
 
-def write(audit: Audit, folder: Path) -> None:
+def write(audit: Audit, images: Images, folder: Path) -> None:
     """Writes audit.csv, and audit.jsonl, which has p at each evaluation, too."""
-    table = rows(audit)
+    table = rows(audit, images)
     text = io.StringIO()
     writer = csv.DictWriter(text, list(table[0]), lineterminator="\n")
     writer.writeheader()

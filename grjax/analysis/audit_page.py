@@ -42,7 +42,7 @@ svg { display: block; width: 100%; height: 2.6rem; margin-top: .3rem; }
 svg path { fill: none; stroke: var(--line); stroke-width: 1.5; vector-effect: non-scaling-stroke; }
 svg line { stroke: var(--grid); vector-effect: non-scaling-stroke; }
 .given { color: var(--wrong); } .suggested { color: var(--right); font-weight: 600; }
-small { color: var(--soft); display: block; }
+small { color: var(--soft); display: block; overflow-wrap: anywhere; }
 """
 
 
@@ -113,10 +113,14 @@ def _card(audit: Audit, images: np.ndarray | ImageFiles, position: int, rank: in
         evidence += [f"margin {audit.aum[position]:.2f}", _learned(audit.forgetting[position])]
     if not math.isnan(audit.kept[position]):
         evidence.append(f"kept {audit.kept[position]:.0%} of the time")
+    place = f"id {audit.ids[position]}"
+    file = images.file_name(position) if isinstance(images, ImageFiles) else None
+    if file is not None:
+        place += f", {html.escape(file)}"
     return (
         f"<li>{_picture(images, position, f'example {audit.ids[position]}, given {given}')}"
         f'<span class="given">{given}</span> → <span class="suggested">{suggested}</span>{verdict}'
-        f"<small>{rank}. id {audit.ids[position]}</small><small>{', '.join(evidence)}</small>"
+        f"<small>{rank}. {place}</small><small>{', '.join(evidence)}</small>"
         f"{_curve(audit.curves[:, position])}</li>"
     )
 

@@ -62,8 +62,9 @@ def audit_run(
     known = noise.mislabelled.any() and not noise.mislabelled.all()
     result["against_truth"] = suspects.against_truth(audit, noise) if known else None
     if jax.process_index() == 0:
-        audit_files.write(audit, workdir)
-        audit_page.write(audit, dataset.splits["train"].images, workdir, dataset.name)
+        images = dataset.splits["train"].images
+        audit_files.write(audit, images, workdir)
+        audit_page.write(audit, images, workdir, dataset.name)
         targets = _targets(workdir, config) if export else None
         if export:
             audit_files.export(audit.ids, audit.cleaned_labels, workdir / layout.CLEANED_LABELS)

@@ -100,7 +100,8 @@ class Audit:
             return None
         return (
             f"audit: {self.noise_rate:.0%} of the labels are suspected, more than half: the network has "
-            "rather not learned its task; look at its accuracy, train longer or take another model or loss"
+            "rather not learned its task; look at its accuracy, train longer (train_epochs), in smaller "
+            "batches (batch_size) where examples are few, or take another model or loss"
         )
 
     @property

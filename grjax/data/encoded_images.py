@@ -39,6 +39,9 @@ class EncodedImages(ImageFiles):
         """The column and the row, as errors name an image."""
         return Path(f"{self._where}, row {int(self._paths[position])}")
 
+    def file_name(self, position: int) -> None:
+        """None: an image is a row of a table."""
+
     def encoded(self, position: int) -> bytes:
         """The content of an image's file, as it is.
 

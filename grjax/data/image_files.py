@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from grjax.data import class_labels
 from grjax.data.pixels import to_rgb
 from grjax.errors import ConfigError
 
@@ -97,6 +98,10 @@ class ImageFiles:
     def path(self, position: int) -> Path:
         """Where the file of an image is."""
         return Path(self.root, os.fsdecode(self._paths[position]))
+
+    def file_name(self, position: int) -> str | None:
+        """The path of an image's file as text for a table or a page; None where it has no file of its own."""
+        return class_labels.readable(self.path(position))
 
     def encoded(self, position: int) -> bytes:
         """The content of an image's file, not decoded.

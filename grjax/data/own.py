@@ -135,6 +135,12 @@ def from_csv(
     """
     where = f"data.dir: {path}"
     table = text_table.read(path, where)
+    if "label" in table.columns and "image" not in table.columns:
+        raise ConfigError(
+            f"{where}: must have a column 'image' of paths, found {table.found}; "
+            "a table of numbers is read by data.name=huggingface with its columns in data.columns, "
+            "or as an .npz by data.name=npz"
+        )
     text_table.require(table, ("image", "label"), where)
     for name in annotations:
         text_table.require(table, (name.lower(),), f"noise.column: {path}")
