@@ -110,7 +110,7 @@ class Evaluation:
         """The joined state -> the classes predicted when the examples last came by; None: nothing is kept."""
         if not self.experiments[0].dynamics:
             return None
-        return self.together.each(lambda state: state.dynamics.last_label)
+        return self.together.each(_last_labels_of)  # one function for all, which compiles once
 
 
 def measured_row(experiment: Experiment, predictions: Mapping[str, Predictions]) -> Row:
@@ -147,6 +147,10 @@ def config_of(workdir: str | os.PathLike[str], overrides: Mapping[str, Any] | No
                 f"{key}: evaluation takes the run's own config; {', '.join(_OVERRIDES)} can be set"
             )
     return config_lib.resolve(workdir_lib.read_config(as_path(workdir)), config_lib.unflatten(overrides))
+
+
+def _last_labels_of(state: TrainState) -> jax.Array:
+    return state.dynamics.last_label
 
 
 def restored(
