@@ -5,7 +5,7 @@ import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -149,8 +149,8 @@ def config_of(workdir: str | os.PathLike[str], overrides: Mapping[str, Any] | No
     return config_lib.resolve(workdir_lib.read_config(as_path(workdir)), config_lib.unflatten(overrides))
 
 
-def _last_labels_of(state: TrainState) -> jax.Array:
-    return state.dynamics.last_label
+def _last_labels_of(state: PyTree) -> jax.Array:
+    return cast(jax.Array, state.dynamics.last_label)
 
 
 def restored(
