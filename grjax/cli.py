@@ -158,7 +158,7 @@ def _main(argv: list[str], file: "ConfigFile", start: float) -> None:
     from grjax.workdir.files import a_full_disk_named
 
     kinds = (GrjaxError, OSError)
-    with exit_in_one_line(given.debug, kinds), a_full_disk_named(given.workdir), _devices_named():
+    with exit_in_one_line(given.debug, kinds), a_full_disk_named(given.workdir), _jax_explained():
         _join_hosts((given.coordinator, given.num_processes, given.process_id), given.multihost)
         _run(file, start)
 
@@ -255,10 +255,9 @@ def _join_hosts(told: tuple[str | None, int | None, int | None], multihost: bool
 
 
 @contextmanager
-def _devices_named() -> Iterator[None]:
-    """Within it, devices that jax does not have are an error that names them, whatever jax makes of it.
-
-    So is a program that the set-up of the host does not allow.
+def _jax_explained() -> Iterator[None]:
+    """Within it, two errors of jax say what to do: devices that it does not have, whatever it makes of that,
+    and a program that the set-up of the host does not allow.
     """
     import jax
 

@@ -305,9 +305,9 @@ def test_a_program_that_the_kernels_do_not_take_is_one_line():
 
     from grjax import cli
 
-    with pytest.raises(ConfigError, match=r"layout in YNN fusion.*GRJAX_TUNE_HOST=0"), cli._devices_named():
+    with pytest.raises(ConfigError, match=r"layout in YNN fusion.*GRJAX_TUNE_HOST=0"), cli._jax_explained():
         raise jax.errors.JaxRuntimeError(
             "INVALID_ARGUMENT: Instruction with unsupported layout in YNN fusion: %p = f32[50,2000]{0,1}"
         )
-    with pytest.raises(jax.errors.JaxRuntimeError, match="RESOURCE_EXHAUSTED"), cli._devices_named():
+    with pytest.raises(jax.errors.JaxRuntimeError, match="RESOURCE_EXHAUSTED"), cli._jax_explained():
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")

@@ -29,6 +29,7 @@ from grjax.devices import AXIS, PyTree, Step, parallelize, replicate, split_over
 from grjax.errors import ConfigError
 from grjax.evaluate import device_data, restored
 from grjax.experiment import Experiment
+from grjax.losses import rescale
 from grjax.methods import Learner, Method
 from grjax.methods.averaging import Average
 from grjax.methods.network import Network
@@ -176,9 +177,7 @@ def label_probability(logits: jax.Array, labels: jax.Array) -> jax.Array:
 def unit_gradient(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """(softmax(z) - onehot(y)) / (2 (1 - p)), exact also where p rounds to 1: [..., C], its L1 norm is 1."""
     wide = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-    is_label = jax.nn.one_hot(labels, logits.shape[-1], dtype=bool)
-    others = jax.nn.softmax(jnp.where(is_label, -jnp.inf, wide))
-    return 0.5 * jnp.where(is_label, -1, others)
+    return jax.grad(lambda z: rescale(z, labels, 1.0).sum())(wide)
 
 
 def parameters(learner: Learner) -> list[PyTree]:

@@ -192,6 +192,19 @@ def rescale(logits: ArrayLike, labels: ArrayLike, weight: ArrayLike) -> jax.Arra
     return _rescale(logits, comparison, jax.nn.softplus(-comparison.log_odds), weight)
 
 
+def log_odds(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """log(p / (1 - p)) of the labels, p their softmax probability; no gradient flows through it.
+
+    Args:
+      logits: `[..., C]`, floating. May hold -inf for masked classes.
+      labels: class indices in [0, C), `[...]`, integer.
+
+    Returns:
+      z_y - logsumexp of the other logits, `[...]`, float32 (float64 for float64 logits).
+    """
+    return _compare(logits, labels).log_odds
+
+
 class _Comparison(NamedTuple):
     """The label's class against all others, for logits [..., C]; all floating in float32 at least."""
 

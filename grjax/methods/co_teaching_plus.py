@@ -35,7 +35,7 @@ def co_teaching_plus(
 
     Args:
       parts: see `co_teaching`.
-      rate: see `co_teaching`, as for `ramp_epochs` and `exponent`.
+      rate: see `co_teaching`, which also explains `ramp_epochs` and `exponent`.
       ramp_epochs: T > 0.
       exponent: c > 0.
       agreeing_epochs: epochs of Co-teaching at the beginning, >= 0; published: 20 for CIFAR-10, 5 for

@@ -36,8 +36,8 @@ def jocor(
 
     Args:
       parts: see `co_teaching`.
-      rate: see `co_teaching`, as for `ramp_epochs` and `exponent`. Published: the noise rate, half of it
-        for asymmetric noise.
+      rate: see `co_teaching`, which also explains `ramp_epochs` and `exponent`. Published: the noise
+        rate, half of it for asymmetric noise.
       ramp_epochs: T > 0.
       exponent: c > 0.
       lam: weight of the agreement, in [0, 1]; published: 0.9, at a rate of 0.8 0.65, for CIFAR-100 0.85.

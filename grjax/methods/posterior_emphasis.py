@@ -13,8 +13,8 @@ from jax.typing import ArrayLike
 from grjax import mixture, posterior
 from grjax.data.feed import Batch, DeviceData
 from grjax.errors import ConfigError
-from grjax.losses.inputs import at_label
 from grjax.losses.memory import TrainingLoss
+from grjax.losses.rescaling import log_odds
 from grjax.methods.method import Method, Parts, Seen
 from grjax.methods.network import Network, evaluated
 from grjax.methods.noise_rate import EDGE, log_odds_of
@@ -151,19 +151,11 @@ def weighted(loss: TrainingLoss, weight: Posterior) -> TrainingLoss:
         logits: jax.Array, labels: jax.Array, rows: Any, step: jax.Array, **views: jax.Array
     ) -> tuple[jax.Array, Any]:
         values, rows = loss.apply(logits, labels, rows, step, **views)
-        log_odds = log_odds_at(jax.lax.stop_gradient(logits), labels)
-        factor = jnp.exp(weight.log_right(log_odds) - weight.log_norm(log_odds.dtype))
+        of_labels = log_odds(logits, labels)
+        factor = jnp.exp(weight.log_right(of_labels) - weight.log_norm(of_labels.dtype))
         return factor.astype(values.dtype) * values, rows
 
     return loss._replace(apply=apply)
-
-
-def log_odds_at(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """log(p / (1 - p)) of the labels [B] by logits [B, C]; in float32 at least, also for narrower logits."""
-    wide = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-    classes = jax.lax.broadcasted_iota(labels.dtype, wide.shape, wide.ndim - 1)
-    others = jnp.where(classes == labels[..., None], -jnp.inf, wide)
-    return at_label(wide, labels) - jax.nn.logsumexp(others, axis=-1)
 
 
 def no_estimate(number: int) -> Estimate:

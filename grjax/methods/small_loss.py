@@ -82,7 +82,7 @@ def small_loss(parts: Parts, choose: Choose, *, rate: Rate, ramp_epochs: float, 
     Args:
       parts: model, loss, optimiser and augmentation.
       choose: what is minimised over which examples.
-      rate: see `co_teaching`, as for the others.
+      rate: see `co_teaching`, which also explains the others.
       ramp_epochs: T.
       exponent: c.
     """

@@ -48,7 +48,7 @@ def memorisation(runs: Sequence[Run]) -> Drawing:
         runs,
         "memorisation",
         "fraction of wrong labels predicted",
-        "Of the mislabelled training examples, the fraction whose wrong label is predicted.",
+        "The fraction of the mislabelled training examples whose wrong label is predicted.",
     )
 
 
