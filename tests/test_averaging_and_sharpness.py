@@ -119,7 +119,9 @@ def test_both_gradients_are_those_of_numpy_whatever_the_number_of_devices():
         assert_close(after.learner.params[name], {key: wanted[key] for key in sorted(wanted)}, 2e-6)
 
 
-@pytest.mark.parametrize("method", [{}, {"method.name": "co_teaching", "method.rate": 0.0}])
+@pytest.mark.parametrize(
+    "method", [{}, pytest.param({"method.name": "co_teaching", "method.rate": 0.0}, marks=pytest.mark.slow)]
+)
 def test_statistics_and_memories_are_of_the_first_pass(method):
     layer = {**method, "loss.name": "elr"}
     after = []

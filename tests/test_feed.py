@@ -44,7 +44,7 @@ def batches_of_eight(number):
     return (np.arange(8) + 8 * number).astype(np.int32)
 
 
-@pytest.mark.parametrize("max_steps_per_call", [1, 2])
+@pytest.mark.parametrize("max_steps_per_call", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_resident_and_streaming_train_the_same_bits(tmp_path, max_steps_per_call):
     layer = {
         "model.features": (4,), "model.hidden": 8, "noise.rate": 0.4,

@@ -241,6 +241,7 @@ def test_two_processes_equal_one(method, tmp_path):
     assert "accuracy" not in outputs[1]  # one process talks
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_one_of_two_processes_stops_both(tmp_path):
     arguments = [*SMALL, "--config.train_steps=20000", "--config.eval_every_steps=20000"]
     processes = two_processes(tmp_path, arguments)

@@ -243,7 +243,7 @@ def run_again(kind, folder):
             train_and_evaluate(sweep().configs()[number], folder / "trials" / f"{number:04d}")
 
 
-@pytest.mark.parametrize("kind", ["vmapped", "spread", "plain"])
+@pytest.mark.parametrize("kind", ["vmapped", pytest.param("spread", marks=pytest.mark.slow), "plain"])
 def test_a_trial_ends_the_same_however_it_is_run(one_by_one, vmapped, kind, tmp_path):
     """To 1e-5 in the parameters after 6 steps at a low learning rate: what rounding leaves."""
     folder = vmapped if kind == "vmapped" else tmp_path

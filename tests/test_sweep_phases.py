@@ -302,6 +302,7 @@ def test_quick_variants_of_the_papers_tables_run_whole(config, trials, tmp_path,
         assert len(re.findall(r"\d+\.\d+ ± \d+\.\d+", line)) == len(first.columns), line
 
 
+@pytest.mark.slow
 def test_the_quick_grid_runs_whole(tmp_path):
     phases.run(digits_lambda_beta.get_sweep("quick=true"), tmp_path)
     text = (tmp_path / "table.md").read_text()

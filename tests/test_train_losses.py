@@ -35,7 +35,17 @@ LOSSES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+# A rule that reads the step and one that fills its memory at once; the others are slow tests.
+some_losses = pytest.mark.parametrize(
+    "loss",
+    [
+        each if each in ("elr", "truncated_gce_pruned") else pytest.param(each, marks=pytest.mark.slow)
+        for each in LOSSES
+    ],
+)
+
+
+@some_losses
 def test_a_resumed_run_ends_the_same(loss, tmp_path):
     run_config = small(**LOSSES[loss])
     train_and_evaluate(run_config, tmp_path / "whole")
@@ -55,7 +65,7 @@ def test_a_resumed_run_ends_the_same(loss, tmp_path):
         assert (np.asarray(before) != np.asarray(after)).any()
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@some_losses
 def test_four_devices_equal_one(loss):
     # In float64, where no rounding decides a ReLU the other way; see test_steps.py.
     with jax.enable_x64(True):
