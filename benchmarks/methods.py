@@ -6,7 +6,8 @@
 
 All methods are in one process and take turns, for some steps a round; a figure is the median over the rounds
 of the ratio within a round. Beside it the table has what the method must cost: its forward and backward
-passes over a batch, a backward pass counted as two forward passes. DivideMix is timed after its warm-up.
+passes over a batch, a backward pass counted as two forward passes. DivideMix and PES-semi are timed after
+their warm-up.
 """
 
 import argparse
@@ -49,6 +50,8 @@ METHODS: dict[str, tuple[dict[str, Any], int, int]] = {
     "ELR+": ({"name": "elr_plus"}, 4, 2),
     # Each network predicts 4 B images, has 2 B predicted by the other, and makes a step on 4 B mixed ones.
     "DivideMix": ({"name": "divide_mix", "warmup_epochs": 0}, 20, 8),
+    # Its MixMatch: 4 B images are predicted, and 4 B mixed ones trained on.
+    "PES-semi": ({"name": "pes_semi", "early_epochs": 0, "head_epochs": 0}, 8, 4),
 }
 # name: model and shape of an image
 NETWORKS = {"cnn": ("cnn", (8, 8, 1)), "resnet20": ("resnet20", (32, 32, 3))}
