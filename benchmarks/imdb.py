@@ -20,6 +20,7 @@ from grjax.configs.gr_table5 import build
 
 from benchmarks.environment import environment
 from benchmarks.folders import RESULTS
+from benchmarks.published import beside
 from grjax.data.imdb import ImdbSkipGram
 from grjax.errors import exit_in_one_line
 from grjax.sweep import Table, results
@@ -64,20 +65,9 @@ def markdown(found: Stored, metric: str = "test_accuracy_last") -> str:
     table, filled = content(found, metric)
     lines = [f"| | {' | '.join(table.columns)} |", "|---" * (1 + len(table.columns)) + "|"]
     for row in table.rows:
-        shown = [_shown(filled[row, column], table.tolerance) for column in table.columns]
+        shown = [beside(filled[row, column], table.tolerance) for column in table.columns]
         lines.append(f"| {row} | {' | '.join(shown)} |")
     return "\n".join(lines)
-
-
-def _shown(cell: Cell, tolerance: float) -> str:
-    """As '88.6 [88.4, 88.8]; 88.9', with how many runs failed, if any did."""
-    ours = cell.spread()
-    if ours is None or cell.published is None:
-        return "–"
-    interval = "" if ours.low is None else f" [{ours.low:.1f}, {ours.high:.1f}]"
-    failed = f", {cell.failed} of {cell.planned} failed" if cell.failed else ""
-    text = f"{ours.mean:.1f}{interval}; {cell.published[0]:.1f}{failed}"
-    return text if cell.verdict(tolerance) == "within" else f"**{text}**"
 
 
 def within(found: Stored, metric: str = "test_accuracy_last") -> tuple[int, int]:

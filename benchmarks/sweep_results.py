@@ -1,12 +1,11 @@
-"""Methods on digits and on Fashion-MNIST: what sweeps of configs/digits_methods.py and its neighbour found.
+"""What the sweep of a config found: the tables of its page in docs/results.
 
-  python -m benchmarks.method_results digits runs/digits_methods
-  python -m benchmarks.method_results fashion_mnist runs/fashion_mnist_methods
+  python -m benchmarks.sweep_results digits_methods runs/digits_methods
+  python -m benchmarks.sweep_results phuber_mnist_table runs/phuber_mnist_table
 
-Prints the tables of docs/results/digits_methods.md or fashion_mnist_methods.md, and stores every run in the
-.json file of that name in docs/results/data. Several folders are sweeps over some of the rows, as `only`
-makes them; a run of a later one replaces the same run of an earlier one. Seeds that are not complete are
-stored and not shown.
+The first argument is the name of the config, of the page, and of the .json file in docs/results/data in which
+every run is stored. Several folders are sweeps over some of the rows or seeds; a run of a later one replaces
+the same run of an earlier one. Seeds that are not complete are stored and not shown.
 """
 
 import argparse
@@ -21,17 +20,25 @@ from grjax import host
 
 host.tune()  # before jax is imported
 
-from grjax.configs.digits_methods import build as digits
-from grjax.configs.fashion_mnist_methods import build as fashion_mnist
+from grjax.configs.digits_methods import build as digits_methods
+from grjax.configs.fashion_mnist_losses import build as fashion_mnist_losses
+from grjax.configs.fashion_mnist_methods import build as fashion_mnist_methods
+from grjax.configs.phuber_mnist_table import build as phuber_mnist_table
 
 from benchmarks.environment import environment
 from benchmarks.folders import RESULTS
+from benchmarks.published import beside
 from grjax.errors import exit_in_one_line
 from grjax.sweep import Sweep, Table, results
 from grjax.sweep.statistics import seeds_of
 from grjax.sweep.table import Cell, cells
 
-SWEEPS = {"digits": digits, "fashion_mnist": fashion_mnist}
+SWEEPS: dict[str, Callable[[], Sweep]] = {
+    "digits_methods": digits_methods,
+    "fashion_mnist_losses": fashion_mnist_losses,
+    "fashion_mnist_methods": fashion_mnist_methods,
+    "phuber_mnist_table": phuber_mnist_table,
+}
 KEPT = (
     "test_accuracy_last", "test_accuracy_best", "memorisation", "noise_rate_realised", "noise_rate_estimated",
     "kept_purity", "kept_recall", "num_steps", "seconds_to_first_step", "wall_seconds",
@@ -89,15 +96,35 @@ def content(what: Shown, metric: str) -> tuple[Table, Cells]:
 
 
 def markdown(what: Shown) -> dict[str, str]:
-    """The tables of the page, by what they show."""
-    return {
-        "last": _grid(*content(what, "test_accuracy_last"), 1),
-        "best": _grid(*content(what, "test_accuracy_best"), 1),
-        "rates": _rates(what),
-        "kept": _kept(what),
-        "memorisation": _grid(*content(what, "memorisation"), 2),
-        "time": _times(what),
-    }
+    """The tables of the page, by what they show: those of which a run has something to say."""
+    tables = {"last": _accuracy(what, "test_accuracy_last"), "best": _accuracy(what, "test_accuracy_best")}
+    measured = {key for run in what.runs for key, value in run["summary"].items() if value is not None}
+    if "noise_rate_estimated" in measured:
+        tables["rates"] = _rates(what)
+    if "kept_recall" in measured:
+        tables["kept"] = _kept(what)
+    if "memorisation" in measured:
+        tables["memorisation"] = _grid(*content(what, "memorisation"), 2)
+    if "CE" in what.table.rows:
+        tables["time"] = _times(what)
+    return tables
+
+
+def _accuracy(what: Shown, metric: str) -> str:
+    """Beside the published numbers, where there are any."""
+    table, filled = content(what, metric)
+    if not table.published:
+        return _grid(table, filled, 1)
+    return _lines(
+        table, _rows(table, filled), lambda row, column: beside(filled[row, column], table.tolerance)
+    )
+
+
+def within(what: Shown) -> tuple[int, int]:
+    """How many cells lie within the tolerance of the published number, and how many have one."""
+    table, filled = content(what, "test_accuracy_last")
+    verdicts = [cell.verdict(table.tolerance) for cell in filled.values() if cell.published is not None]
+    return verdicts.count("within"), len(verdicts)
 
 
 def _grid(table: Table, filled: Cells, digits: int) -> str:
@@ -179,15 +206,17 @@ def _lines(table: Table, rows: Sequence[str], text: Callable[[str, str], str]) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("name", choices=SWEEPS)
+    parser.add_argument("name", choices=SWEEPS, help="of the config")
     parser.add_argument("folders", nargs="+", type=Path, help="of the sweeps")
     parser.add_argument("--no-store", action="store_true")
     flags = parser.parse_args()
     found = stored(flags.folders)
     if not flags.no_store:
-        (RESULTS / f"{flags.name}_methods.json").write_text(_compact(found))
+        (RESULTS / f"{flags.name}.json").write_text(_compact(found))
     what = shown(flags.name, found)
     print(f"{len(found['runs'])} runs, n = {what.num_seeds} seeds\n")
+    if what.table.published:
+        print("{} of {} cells within ±{tolerance}\n".format(*within(what), tolerance=what.table.tolerance))
     for name, table in markdown(what).items():
         print(f"{name}\n\n{table}\n")
 
