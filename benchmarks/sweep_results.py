@@ -5,7 +5,8 @@
 
 The first argument is the name of the config, of the page, and of the .json file in docs/results/data in which
 every run is stored. Several folders are sweeps over some of the rows or seeds; a run of a later one replaces
-the same run of an earlier one. Seeds that are not complete are stored and not shown.
+the same run of an earlier one, and what the config does not have any more is left out. Seeds that are not
+complete are stored and not shown.
 """
 
 import argparse
@@ -47,8 +48,9 @@ Stored = Mapping[str, Any]
 Cells = Mapping[tuple[str, str], Cell]
 
 
-def stored(folders: Sequence[Path]) -> dict[str, Any]:
-    """What is kept of some sweeps: the runs that are complete, and what they were made by."""
+def stored(name: str, folders: Sequence[Path]) -> dict[str, Any]:
+    """What is kept of some sweeps: complete runs that the config has, and what they were made by."""
+    trials = {json.dumps(trial, sort_keys=True) for trial in SWEEPS[name]().trials}
     runs = {
         json.dumps(line["overrides"], sort_keys=True): {
             "sweep": number,
@@ -60,7 +62,7 @@ def stored(folders: Sequence[Path]) -> dict[str, Any]:
         for line in results.read(folder)
         if line["state"] == "complete"
     }
-    return {"environment": environment(), "runs": list(runs.values())}
+    return {"environment": environment(), "runs": [run for key, run in runs.items() if key in trials]}
 
 
 class Shown(NamedTuple):
@@ -210,7 +212,7 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=Path, help="of the sweeps")
     parser.add_argument("--no-store", action="store_true")
     flags = parser.parse_args()
-    found = stored(flags.folders)
+    found = stored(flags.name, flags.folders)
     if not flags.no_store:
         (RESULTS / f"{flags.name}.json").write_text(_compact(found))
     what = shown(flags.name, found)
