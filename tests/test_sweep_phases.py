@@ -13,6 +13,7 @@ from grjax.analysis import mode_against_noise
 from grjax.configs import (
     digits_lambda_beta,
     digits_methods,
+    fashion_mnist_losses,
     fashion_mnist_methods,
     gr_table1,
     gr_table5,
@@ -21,6 +22,8 @@ from grjax.configs import (
     gr_table8,
     gr_table9,
     phuber_mnist_table,
+    vehicles10_modes,
+    vehicles10_regularisers,
 )
 from grjax.errors import ConfigError, NonFiniteError, PreemptedError, WorkdirError
 from grjax.runs import Run
@@ -228,10 +231,14 @@ PAPER = [
     (gr_table1, "", 91, 84), (gr_table5, "", 0, 45), (gr_table6, "", 0, 8), (gr_table7, "", 0, 30),
     (gr_table8, "", 0, 16), (gr_table9, "", 0, 24),
     (gr_table9, "grid=true", 0, 72), (digits_lambda_beta, "", 192, 16), (phuber_mnist_table, "", 0, 20),
-    (digits_methods, "", 0, 105), (fashion_mnist_methods, "", 0, 95),
+    (digits_methods, "", 0, 105), (fashion_mnist_methods, "", 0, 95), (fashion_mnist_losses, "", 0, 27),
+    (vehicles10_regularisers, "", 0, 16), (vehicles10_modes, "", 64, 16),
 ]  # fmt: skip
 # Nobody has published numbers for these.
-OURS = (digits_lambda_beta, digits_methods, fashion_mnist_methods)
+OURS = (
+    digits_lambda_beta, digits_methods, fashion_mnist_losses, fashion_mnist_methods, vehicles10_modes,
+    vehicles10_regularisers,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(("config", "argument", "comparing", "a_seed"), PAPER)
@@ -282,11 +289,20 @@ def test_a_table_says_what_it_is_not_and_refuses_what_it_does_not_know(config):
         config.get_sweep("num_sedes=3")
 
 
-# The engine is that of the quick grid below, with overrides that the tests above resolve.
+# The engine is that of the small sweeps above, and the tests above resolve the overrides.
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "trials"),
-    [(gr_table1, 24), (gr_table5, 18), (gr_table6, 16), (gr_table7, 24), (gr_table8, 16), (gr_table9, 24)],
+    [
+        (gr_table1, 24),
+        (gr_table5, 18),
+        (gr_table6, 16),
+        (gr_table7, 24),
+        (gr_table8, 16),
+        (gr_table9, 24),
+        (fashion_mnist_losses, 18),
+        (vehicles10_regularisers, 16),
+    ],
 )
 def test_quick_variants_of_the_papers_tables_run_whole(config, trials, tmp_path, compile_quickly):
     sweep = config.get_sweep("quick=true")
