@@ -23,7 +23,7 @@ import numpy as np
 
 from grjax import host
 
-host.tune()  # before jax is imported
+host.tune(restart=True)  # before jax is imported
 
 import jax
 

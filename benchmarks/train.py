@@ -55,6 +55,7 @@ def contenders(platform: str, network: str) -> dict[str, Facts]:
     found[REFERENCE] = THEIRS
     found["PyTorch without DataLoader"] = THEIRS | {"loader": False}
     if platform == "cpu":
+        found["PyTorch, huge pages"] = THEIRS | {"tuned": "1"}
         found["PyTorch, same malloc"] = THEIRS | {"tuned": "malloc"}
     found["PyTorch compiled"] = THEIRS | {"compile": True}
     found["PyTorch bfloat16"] = THEIRS | {"bfloat16": True}

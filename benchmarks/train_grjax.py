@@ -9,7 +9,7 @@ from typing import Any
 
 from grjax import host
 
-host.tune()  # before jax is imported
+host.tune(restart=True)  # before jax is imported
 
 import jax
 import jax.numpy as jnp

@@ -52,7 +52,7 @@ def main() -> None:
     door.print_anything()
     door.warn_in_one_line()
     with exit_in_one_line(debug):
-        host.tune()  # before jax is imported, which each of the imports below does
+        host.tune(restart=True)  # before jax is imported, which each of the imports below does
         if arguments[:1] == ["figure"]:
             from grjax.analysis import figures
 

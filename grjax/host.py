@@ -6,13 +6,14 @@ never does.
 
   from grjax import host
 
-  host.tune()
+  host.tune(restart=True)
 
   import jax
 
-`GRJAX_TUNE_HOST=0` in the environment leaves everything unchanged. `GRJAX_TUNE_HOST=malloc` sets malloc up,
-too, so that a step finds the memory of the step before: ResNets gain, small networks lose, and large ones
-take twice the memory. `docs/guide/speed.md` has what was measured.
+`restart` starts the process once more, with huge pages for malloc: glibc reads that wish from the environment
+when a process begins. `GRJAX_TUNE_HOST=0` in the environment leaves everything unchanged.
+`GRJAX_TUNE_HOST=malloc` makes malloc keep what is freed, too: ResNets may gain, small networks lose, and
+large ones take twice the memory. `docs/guide/speed.md` has what was measured.
 """
 
 import ctypes
@@ -24,6 +25,7 @@ import pkgutil
 import platform
 import sys
 from collections.abc import MutableMapping
+from pathlib import Path
 
 from grjax.errors import ConfigError
 
@@ -38,6 +40,12 @@ _VALUE = "reduce,eltwise"
 # first of these versions to before the second knows it: tried with 0.10.0 to 0.12.0.1.
 _KNOWN_BY = ((0, 10), (0, 13))
 
+# A step maps its temporary arrays afresh. With huge pages that is a page fault for every 2 MB instead of
+# every 4 kB. glibc asks for them since version 2.35, if the kernel's setting is that it must be asked.
+_HUGE_PAGES = "glibc.malloc.hugetlb=1"
+_HUGE_PAGES_SINCE = (2, 35)
+_KERNEL = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
 # The names and values of glibc's malloc.h. No allocation is mapped by itself, and nothing freed goes back to
 # the system, so a step finds the pages of the step before, without a page fault for every 4 kB. One heap for
 # all threads, which would otherwise each keep pages of their own; threads wait for each other there.
@@ -49,26 +57,30 @@ class Tuning:
     """What `tune` did in this process."""
 
     xla_flag: str | None  # in XLA_FLAGS; None: not there
+    huge_pages: bool  # malloc of this process was begun with them
     malloc: dict[str, int]  # parameters of glibc's malloc that were set
-    left: dict[str, str]  # what was left unchanged, and why: 'xla_flag', 'malloc'
+    left: dict[str, str]  # what was left unchanged, and why: 'xla_flag', 'huge_pages', 'malloc'
 
 
 # A process has one environment and one malloc, so what was done to them is known once, too.
 _done: list[Tuning] = []
 
 
-def tune(environ: MutableMapping[str, str] = os.environ) -> Tuning:
-    """Sets up XLA of this process for training on a CPU, where that is known to help; malloc, if asked.
+def tune(environ: MutableMapping[str, str] = os.environ, *, restart: bool = False) -> Tuning:
+    """Sets up XLA and malloc of this process for training on a CPU, where that is known to help.
 
     Call it before jax is imported, in a program of your own; a library leaves it to the program. On Linux
     with glibc, where jax will compute on the CPU, it adds a flag to `XLA_FLAGS`. Nothing is set on other
-    systems, for an accelerator, or where `XLA_FLAGS` has the flag with another value. With
-    `GRJAX_TUNE_HOST=malloc` freed memory stays with the process, for its next allocation, unless
-    `GLIBC_TUNABLES` or a `MALLOC_` variable says what malloc does; `GRJAX_TUNE_HOST=0` leaves all. Processes
-    that this one starts inherit the environment, and set malloc by a call of their own.
+    systems, for an accelerator, or where `XLA_FLAGS` has the flag with another value. Where
+    `GLIBC_TUNABLES` or a `MALLOC_` variable says what malloc does, malloc stays. With
+    `GRJAX_TUNE_HOST=malloc` freed memory stays with the process, for its next allocation;
+    `GRJAX_TUNE_HOST=0` leaves all. Processes that this one starts inherit the environment, and with it flag
+    and huge pages.
 
     Args:
-      environ: the environment that is read, and whose `XLA_FLAGS` is set.
+      environ: the environment that is read, and whose `XLA_FLAGS` and `GLIBC_TUNABLES` are set.
+      restart: start the program once more from its beginning, by `os.execve` with the same arguments, where
+        malloc would then use huge pages. It must be called before the program has done anything.
 
     Returns:
       What was set, and why not the rest. Further calls do nothing and return the same.
@@ -85,9 +97,14 @@ def tune(environ: MutableMapping[str, str] = os.environ) -> Tuning:
         return _done[0]
     left: dict[str, str] = {}
     flag, malloc = None, {}
-    if reason := _against_both(environ):
-        left = {"xla_flag": reason}
+    huge_pages = _HUGE_PAGES in _tunables(environ)  # as this process was started
+    if reason := _against_all(environ):
+        left = {"xla_flag": reason} | ({} if huge_pages else {"huge_pages": reason})
     else:
+        if not huge_pages:
+            left["huge_pages"] = (
+                _against_huge_pages(environ) or (_start_anew(environ) if restart else "needs a restart")
+            )  # fmt: skip
         if reason := _against_flag(environ):
             left["xla_flag"] = reason
         else:
@@ -99,7 +116,7 @@ def tune(environ: MutableMapping[str, str] = os.environ) -> Tuning:
                 left["malloc"] = reason
             else:
                 malloc = _set_malloc(left)
-    _done.append(Tuning(flag, malloc, left))
+    _done.append(Tuning(flag, huge_pages, malloc, left))
     return _done[0]
 
 
@@ -122,7 +139,7 @@ def tuned() -> Tuning | None:
     return _done[0] if _done else None
 
 
-def _against_both(environ: MutableMapping[str, str]) -> str | None:
+def _against_all(environ: MutableMapping[str, str]) -> str | None:
     """Why nothing is set; None: something may be."""
     wish = environ.get(VARIABLE, "1")
     if wish not in ("0", "1", "malloc"):
@@ -157,12 +174,40 @@ def _against_flag(environ: MutableMapping[str, str]) -> str | None:
     return None
 
 
+def _against_huge_pages(environ: MutableMapping[str, str]) -> str | None:
+    """Why malloc is to have no huge pages; None: it would gain by them."""
+    if reason := _against_malloc(environ):
+        return reason
+    version = (os.confstr("CS_GNU_LIBC_VERSION") or "").removeprefix("glibc ")
+    if tuple(int(part) for part in version.split(".")[:2]) < _HUGE_PAGES_SINCE:
+        return f"glibc {version} does not know how"
+    try:
+        setting = _KERNEL.read_text()
+    except OSError:
+        return "the kernel has none"
+    if "[madvise]" not in setting:
+        return f"the kernel's setting is {setting.strip()!r}"
+    if "jax" in sys.modules:
+        return "jax was imported before"
+    return None
+
+
+def _start_anew(environ: MutableMapping[str, str]) -> str:
+    """Never returns, or says why the program could not be started once more."""
+    if len(sys.orig_argv) < 2 or "-" in sys.orig_argv[1:2]:
+        return "the program was read from standard input"
+    anew = dict(environ) | {"GLIBC_TUNABLES": ":".join([*_tunables(environ), _HUGE_PAGES])}
+    try:
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], anew)
+    except OSError as error:
+        return f"not started once more: {error}"
+
+
 def _against_malloc(environ: MutableMapping[str, str]) -> str | None:
     """Why malloc is left unchanged; None: it is set."""
-    for name, value in environ.items():
-        if name.startswith("MALLOC_") or (name == "GLIBC_TUNABLES" and "glibc.malloc." in value):
-            return f"{name} is set"
-    return None
+    if any(word.startswith("glibc.malloc.") and word != _HUGE_PAGES for word in _tunables(environ)):
+        return "GLIBC_TUNABLES is set"
+    return next((f"{name} is set" for name in environ if name.startswith("MALLOC_")), None)
 
 
 def _set_malloc(left: dict[str, str]) -> dict[str, int]:
@@ -197,6 +242,10 @@ def _accelerator(environ: MutableMapping[str, str]) -> str | None:
     if importlib.util.find_spec("libtpu"):
         plugins.append("libtpu")
     return f"jax has a plugin for an accelerator, {plugins[0]}" if plugins else None
+
+
+def _tunables(environ: MutableMapping[str, str]) -> list[str]:
+    return [word for word in environ.get("GLIBC_TUNABLES", "").split(":") if word]
 
 
 def _words(environ: MutableMapping[str, str]) -> list[str]:

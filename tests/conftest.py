@@ -8,6 +8,8 @@ import tempfile
 os.environ["JAX_PLATFORMS"] = "cpu"
 # What runs for a few steps is not worth optimising: most of the time would go into that.
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
+# So that the commands that tests start need not start once more for it.
+os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
 if "PYTEST_XDIST_WORKER" not in os.environ:  # workers share the folders of the process that started them
     _FOLDER = tempfile.TemporaryDirectory(prefix="grjax_tests_")
     os.environ["TFDS_DATA_DIR"] = os.path.join(_FOLDER.name, "data")

@@ -35,7 +35,7 @@ def process(code, *arguments, **environment):
 
 
 @pytest.fixture
-def fresh(monkeypatch):
+def fresh(monkeypatch, tmp_path):
     """`host` as in a process in which neither it nor jax was used, with jaxlib 0.10.2 and glibc on x86-64."""
     calls = []
 
@@ -49,13 +49,21 @@ def fresh(monkeypatch):
     monkeypatch.setattr(host, "_accelerator", lambda environ: None)
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     monkeypatch.setattr("importlib.metadata.version", lambda name: "0.10.2")
+    monkeypatch.setattr("os.confstr", lambda name: "glibc 2.36")
+    kernel = tmp_path / "enabled"
+    kernel.write_text("always [madvise] never\n")
+    monkeypatch.setattr(host, "_KERNEL", kernel)
     monkeypatch.delitem(sys.modules, "jax")
     return calls
 
 
+HUGE = "glibc.malloc.hugetlb=1"
+NOT_ANEW = {"huge_pages": "needs a restart"}
+
+
 @pytest.mark.parametrize("wish", [{}, {"GRJAX_TUNE_HOST": "1"}])
 def test_malloc_stays_unless_asked(fresh, wish):
-    assert host.tune({**wish}) == host.Tuning(FLAG, {}, {})
+    assert host.tune({**wish}) == host.Tuning(FLAG, False, {}, NOT_ANEW)
     assert fresh == []
 
 
@@ -66,7 +74,7 @@ def test_flag_and_malloc_are_set_once(fresh):
     # M_MMAP_MAX, M_TRIM_THRESHOLD and M_ARENA_MAX of malloc.h.
     assert fresh == [(-4, 0), (-1, 2**31 - 1), (-8, 1)]
     assert tuning == host.Tuning(
-        FLAG, {"M_MMAP_MAX": 0, "M_TRIM_THRESHOLD": 2**31 - 1, "M_ARENA_MAX": 1}, left={}
+        FLAG, False, {"M_MMAP_MAX": 0, "M_TRIM_THRESHOLD": 2**31 - 1, "M_ARENA_MAX": 1}, left=NOT_ANEW
     )
     assert host.tune(environ) is host.tuned() is tuning
     assert len(fresh) == 3
@@ -92,17 +100,86 @@ def test_a_process_that_a_tuned_one_started_sets_its_malloc(fresh):
 )
 def test_what_the_user_says_stands(fresh, environ, reason):
     before = dict(environ)
-    assert host.tune(environ) == host.Tuning(None, {}, {"xla_flag": reason})
+    tuning = host.tune(environ, restart="GRJAX_TUNE_HOST" in environ)
+    assert (tuning.xla_flag, tuning.malloc, tuning.left["xla_flag"]) == (None, {}, reason)
     assert environ == before
     assert fresh == []
 
 
-@pytest.mark.parametrize("environ", [{"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}, {"MALLOC_ARENA_MAX": "2"}])
+@pytest.mark.parametrize(
+    "environ", [{"GLIBC_TUNABLES": "glibc.malloc.arena_max=2"}, {"MALLOC_ARENA_MAX": "2"}]
+)
 def test_malloc_that_the_environment_sets_stays(fresh, environ):
     name = next(iter(environ))
-    tuning = host.tune(environ | {"GRJAX_TUNE_HOST": "malloc"})
-    assert (tuning.xla_flag, tuning.malloc, tuning.left) == (FLAG, {}, {"malloc": f"{name} is set"})
+    tuning = host.tune(environ | {"GRJAX_TUNE_HOST": "malloc"}, restart=True)
+    left = {"malloc": f"{name} is set", "huge_pages": f"{name} is set"}
+    assert (tuning.xla_flag, tuning.malloc, tuning.left) == (FLAG, {}, left)
     assert fresh == []
+
+
+class RestartedError(Exception):
+    """Instead of `os.execve`, which never returns."""
+
+
+@pytest.mark.parametrize("others", ["", "glibc.cpu.hwcaps=-AVX512F"])
+def test_a_program_is_started_once_more_with_huge_pages(fresh, monkeypatch, others):
+    def execve(program, arguments, environ):
+        raise RestartedError(program, arguments, environ["GLIBC_TUNABLES"])
+
+    monkeypatch.setattr("os.execve", execve)
+    monkeypatch.setattr("sys.orig_argv", ["python", "-u", "run.py", "--workdir=a b"])
+    environ = {"GLIBC_TUNABLES": others} if others else {}
+    wanted = f"{others}:{HUGE}" if others else HUGE
+    with pytest.raises(RestartedError) as anew:
+        host.tune(environ, restart=True)
+    assert anew.value.args == (sys.executable, [sys.executable, "-u", "run.py", "--workdir=a b"], wanted)
+    tuning = host.tune({"GLIBC_TUNABLES": wanted}, restart=True)  # as it is then
+    assert (tuning.xla_flag, tuning.huge_pages, tuning.left) == (FLAG, True, {})
+
+
+@pytest.mark.parametrize(
+    ("setting", "glibc", "arguments", "reason"),
+    [
+        ("[always] madvise never", "2.36", ["python", "run.py"], "the kernel's setting is"),
+        ("always madvise [never]", "2.36", ["python", "run.py"], "the kernel's setting is"),
+        (None, "2.36", ["python", "run.py"], "the kernel has none"),
+        ("always [madvise] never", "2.31", ["python", "run.py"], "glibc 2.31 does not know how"),
+        ("always [madvise] never", "2.36", ["python", "-"], "the program was read from standard input"),
+        ("always [madvise] never", "2.36", ["python"], "the program was read from standard input"),
+    ],
+)
+def test_a_program_is_not_started_once_more_where_that_helps_nobody(
+    fresh, monkeypatch, setting, glibc, arguments, reason
+):
+    monkeypatch.setattr("os.confstr", lambda name: f"glibc {glibc}")
+    monkeypatch.setattr("sys.orig_argv", arguments)
+    if setting is None:
+        host._KERNEL.unlink()
+    else:
+        host._KERNEL.write_text(setting)
+    tuning = host.tune({}, restart=True)
+    assert (tuning.xla_flag, tuning.huge_pages) == (FLAG, False)
+    assert tuning.left["huge_pages"].startswith(reason)
+
+
+ANEW = """
+import os, sys
+from grjax import host
+tuning = host.tune(restart=True)
+print(os.getpid(), sys.argv[1:], sys.flags.utf8_mode, tuning.huge_pages)
+"""
+
+
+def test_a_program_that_started_once_more_is_the_same_process(tmp_path):
+    (tmp_path / "program.py").write_text(ANEW)
+    untouched = {key: value for key, value in os.environ.items() if not key.startswith(("MALLOC_", "GLIBC_"))}
+    started = subprocess.Popen(
+        [sys.executable, "-X", "utf8", tmp_path / "program.py", "a b", "--c=d"],
+        env=untouched | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    output, _ = started.communicate(timeout=60)
+    helps = GLIBC and host._against_huge_pages({}) in (None, "jax was imported before")
+    assert output == f"{started.pid} ['a b', '--c=d'] 1 {helps}\n"
 
 
 def test_another_value_for_the_switch_is_an_error(fresh):
@@ -161,7 +238,7 @@ def test_a_jaxlib_that_was_not_tried_gets_no_flag(fresh, monkeypatch, version):
     environ = {"GRJAX_TUNE_HOST": "malloc"}
     tuning = host.tune(environ)
     assert (tuning.xla_flag, environ) == (None, {"GRJAX_TUNE_HOST": "malloc"})
-    assert tuning.left == {"xla_flag": f"not tried with jaxlib {version}"}
+    assert tuning.left == {"xla_flag": f"not tried with jaxlib {version}", **NOT_ANEW}
     assert tuning.malloc
 
 
@@ -175,16 +252,17 @@ def test_too_late_for_the_flag(fresh, monkeypatch):
     monkeypatch.setitem(sys.modules, "jax", object())
     environ = {}
     tuning = host.tune(environ)
-    assert (tuning.left, environ) == ({"xla_flag": "jax was imported before"}, {})
+    late = "jax was imported before"
+    assert (tuning.left, environ) == ({"xla_flag": late, "huge_pages": late}, {})
 
 
 def test_other_processors_and_files_of_flags_get_no_flag(fresh, monkeypatch):
     environ = {"XLA_FLAGS": "flags.txt"}
-    assert host.tune(environ).left == {"xla_flag": "XLA_FLAGS is the name of a file"}
+    assert host.tune(environ).left["xla_flag"] == "XLA_FLAGS is the name of a file"
     assert environ == {"XLA_FLAGS": "flags.txt"}
     monkeypatch.setattr(host, "_done", [])
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
-    assert host.tune({}).left == {"xla_flag": "not measured on aarch64"}
+    assert host.tune({}).left["xla_flag"] == "not measured on aarch64"
 
 
 COMPUTE = """
@@ -248,7 +326,7 @@ runpy.run_path(script, run_name="__main__")
 print("no jax")
 """
 # Benchmarks that measure nothing with jax in their own process, and what has no process of its own.
-WITHOUT = {"environment", "folders", "noise_table", "rounds", "startup", "train", "train_torch"}
+WITHOUT = {"environment", "folders", "noise_table", "published", "rounds", "startup", "train", "train_torch"}
 WITHOUT |= {"emphasis_test"}  # YNN does not take its vmapped evaluation, see docs/guide/speed.md
 ENTRY_POINTS = [
     ROOT / "run.py",
