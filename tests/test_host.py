@@ -368,12 +368,15 @@ print(bool(tuning.malloc), hashlib.sha256(params).hexdigest(), float(metrics["lo
 
 @pytest.mark.slow
 @needs_glibc
-def test_malloc_changes_no_bit_and_the_flag_rounding_alone(data_dir):
+def test_malloc_and_huge_pages_change_no_bit_and_the_flag_rounding_alone(data_dir):
     with_flag = {"XLA_FLAGS": FLAG} if json.loads(process(COMPUTE))[0] else {}
     tuned, *ours = process(TRAIN, data_dir, **with_flag, GRJAX_TUNE_HOST="malloc").split()
     untouched, *theirs = process(TRAIN, data_dir, **with_flag, GRJAX_TUNE_HOST="0").split()
     assert (tuned, untouched) == ("True", "False")
-    assert ours == theirs
+    _, *with_huge_pages = process(
+        TRAIN, data_dir, **with_flag, GRJAX_TUNE_HOST="0", GLIBC_TUNABLES=HUGE
+    ).split()
+    assert ours == theirs == with_huge_pages
     *_, loss = process(TRAIN, data_dir, GRJAX_TUNE_HOST="0").split()
     assert float(loss) == pytest.approx(float(ours[1]), rel=1e-4)
 
