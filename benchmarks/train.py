@@ -49,6 +49,7 @@ def contenders(platform: str, network: str) -> dict[str, Facts]:
         found["grjax, 16 steps a call"] = OURS | {"steps_per_call": 16}
         found["grjax bfloat16, 16 steps a call"] = OURS | {"steps_per_call": 16, "bfloat16": True}
     else:
+        found["grjax, small pages"] = OURS | {"tunables": "glibc.malloc.hugetlb=0"}
         found["grjax, malloc set up too"] = OURS | {"tuned": "malloc"}
         found["grjax, host untouched"] = OURS | {"tuned": "0"}
         found["grjax bfloat16"] = OURS | {"bfloat16": True}
@@ -70,6 +71,7 @@ def start(spec: Facts, **more: Any) -> Contender:
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
         "JAX_ENABLE_COMPILATION_CACHE": "false",
         host.VARIABLE: spec["tuned"],
+        **({"GLIBC_TUNABLES": spec["tunables"]} if "tunables" in spec else {}),
     }
     return Contender(spec["module"], spec | more, environment)
 
