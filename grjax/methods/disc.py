@@ -73,9 +73,9 @@ def disc(
         lam_hard / B sum over hard ones of          GCE_q(z_w, y) + GCE_q(z_s, y)
         lam_mixup, for each view, times the mean of  s L(z', y') + (1 - s) L(z', y'')
 
-    The last is over the n examples of the batch of any of the three kinds: each image is mixed with that of
-    another of them, by a random permutation, with one share s = max(l, 1 - l), l ~ Beta(alpha, alpha), for a
-    view of a batch. y' and y'' are the labels of both, which are argmax p for corrected ones. Each view's
+    The last is over the n examples of the batch of any of the three kinds: each image is mixed with the one
+    that a random permutation of them gives it, with one share s = max(l, 1 - l), l ~ Beta(alpha, alpha), for
+    a view of a batch. y' and y'' are the labels of both, which are argmax p for corrected ones. Each view's
     mixed images are a forward pass of their own.
 
     The published code decides by the true noise: momentum is 0.95 for asymmetric noise and rates of 0.6 and
@@ -93,8 +93,9 @@ def disc(
         and memory of the loss. The published method's loss is cross-entropy.
       warmup_epochs: >= 1. Published: 20, and 15 for instance-dependent noise.
       momentum: of the thresholds, in [0, 1), for each epoch. Published: 0.99 in runs of 200 epochs.
-      correction_margin: how far the mean prediction must be above the thresholds, in [0, 1].
-      correction_cap: what is always far enough, in [0, 1]. The authors' code has 0.9, other accounts 0.99.
+      correction_margin: how far max p must be above the mean of both thresholds, in [0, 1].
+      correction_cap: a max p above it is always enough, in [0, 1]. The authors' code has 0.9, other accounts
+        0.99.
       q: of the generalised cross-entropy of hard examples, >= 0.
       lam_hard: weight of hard examples, >= 0.
       lam_mixup: weight of the mixed images of each view, >= 0; 0: there are none.
