@@ -48,6 +48,8 @@ METHODS: dict[str, tuple[dict[str, Any], int, int]] = {
     "Co-teaching+": ({"name": "co_teaching_plus", "rate": 0.4}, 2, 2),
     "JoCoR": ({"name": "jocor", "rate": 0.4}, 2, 2),
     "ELR+": ({"name": "elr_plus"}, 4, 2),
+    # A pass over two views of each example, and one over the mixed images of each view.
+    "DISC": ({"name": "disc"}, 4, 4),
     # Each network predicts 4 B images, has 2 B predicted by the other, and makes a step on 4 B mixed ones.
     "DivideMix": ({"name": "divide_mix", "warmup_epochs": 0}, 20, 8),
     # Its MixMatch: 4 B images are predicted, and 4 B mixed ones trained on.

@@ -7,13 +7,13 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.typing import ArrayLike
+from jax.typing import ArrayLike, DTypeLike
 from ml_collections import ConfigDict
 
 from grjax import config as config_lib
 from grjax import data, evaluation_times, first_edition, loggers, losses, methods, models, noise, optimizers
 from grjax.corruption import corrupted_data
-from grjax.data import augment, eight_bits, feed, mixing
+from grjax.data import augment, feed, mixing
 from grjax.data.feed import Batch, Feed
 from grjax.data.sampler import GroupSampler, Sampler
 from grjax.devices import AXIS, PyTree
@@ -215,6 +215,7 @@ def create(
     parts, schedule = create_parts(
         config,
         image_shape=train.images.shape[1:],
+        image_dtype=train.images.dtype,
         num_classes=dataset.num_classes,
         steps_per_epoch=per_epoch,
         total_steps=total_steps,
@@ -265,6 +266,7 @@ def create_parts(
     num_classes: int,
     steps_per_epoch: int,
     total_steps: int,
+    image_dtype: DTypeLike = np.uint8,
 ) -> tuple[Parts, optimizers.Schedule]:
     """What the config's method works with, and the schedule of the learning rate in its optimiser.
 
@@ -274,6 +276,7 @@ def create_parts(
       num_classes: C.
       steps_per_epoch: of the run.
       total_steps: of the run.
+      image_dtype: of the images in the data set; uint8, or floating for features.
 
     Raises:
       ConfigError: see the parts.
@@ -294,12 +297,13 @@ def create_parts(
         augment=augmentation,
         mix=mixing.create(config.data.mixing),
         views=config.data.views,
-        image_shape=_shape_after(augmentation, image_shape),
+        image_shape=augment.shape_after(augmentation, image_shape),
         num_classes=num_classes,
         pretrain=import_torch.loader(**{key: config.model[key] for key in _WEIGHTS if key in config.model}),
         seed=config.order_seed,
         steps_per_epoch=steps_per_epoch,
         total_steps=total_steps,
+        image_dtype=image_dtype,
     )
     return parts, schedule
 
@@ -347,23 +351,6 @@ def loss_options(section: Mapping[str, Any], steps_per_epoch: int, total_steps: 
                 value["name"], total_steps=total_steps, where=where, **in_steps
             )
     return options
-
-
-def _shape_after(augmentation: augment.BatchAugmentation, image_shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of augmented images: that of the images, or of a crop.
-
-    Raises:
-      ConfigError: an augmentation whose pixels would depend on the device.
-    """
-    images = jax.ShapeDtypeStruct((1, *image_shape), np.uint8)
-    positions, key = jax.ShapeDtypeStruct((1,), np.int32), jax.eval_shape(jax.random.key, 0)
-    traced, augmented = jax.make_jaxpr(augmentation, return_shape=True)(images, positions, key)
-    if eight_bits.converted(traced):
-        raise ConfigError(
-            "data.augmentation: one of them converts floating-point numbers to 8-bit integers, which some "
-            "devices round and others cut off; convert to int32 first: x.astype('int32').astype('uint8')"
-        )
-    return augmented.shape[1:]
 
 
 def _check_views(config: ConfigDict, mix: mixing.Mixing | None) -> None:

@@ -61,6 +61,7 @@ def assert_equally_often(outputs, places):
         ((6, 9, 3), {"padding": 4}),
         ((6, 9, 3), {"padding": 1}),
         ((6, 9, 3), {"padding": 2, "mode": "edge"}),
+        ((6, 9, 3), {"padding": 2, "mode": "reflect"}),
     ],
 )
 def test_pad_crop_is_one_of_all_crops_each_equally_often(shape, options):
@@ -71,6 +72,12 @@ def test_pad_crop_is_one_of_all_crops_each_equally_often(shape, options):
     assert_equally_often(
         applied(augment.pad_crop, image, **options), Counter(output.tobytes() for output in crops)
     )
+
+
+@pytest.mark.parametrize("length", [1, 2, 5])
+def test_a_line_is_mirrored_over_and_over(length):
+    wanted = np.pad(np.arange(length), 12, "reflect")
+    np.testing.assert_array_equal(augment._mirrored(jnp.arange(-12, length + 12), length), wanted)
 
 
 @pytest.mark.parametrize(("shape", "size"), [((8, 8, 1), 6), ((6, 9, 3), 6)])
@@ -254,6 +261,7 @@ def test_a_config_holds_sections():
         ({"name": "rotation", "degrees": math.nan}, ".degrees: must be in [0, 180], got nan"),
         ({"name": "randaugment", "layers": 0}, ".layers: must be in [1, inf), got 0"),
         ({"name": "randaugment", "magnitude": 31}, ".magnitude: must be in [0, 30], got 31"),
+        ({"name": "randaugment", "probability": 2}, ".probability: must be in [0, 1], got 2"),
     ],
 )  # fmt: skip
 def test_bad_sections_are_refused(section, message):

@@ -10,6 +10,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from sklearn.datasets import load_sample_images
 
 from grjax.data import randaugment as ra
+from grjax.errors import ConfigError
 
 
 def patches(channels):
@@ -141,6 +142,23 @@ def test_layers_and_directions_are_drawn_independently_and_uniformly(monkeypatch
     counts = np.bincount(np.ravel(drawn), minlength=28**2)
     assert len(counts) == 28**2
     assert scipy.stats.chisquare(counts).pvalue > 1e-4
+
+
+def test_operations_are_left_out_and_magnitudes_drawn_as_told(monkeypatch):
+    def record(image, operation, strength):
+        return jnp.stack([operation.astype(jnp.float32), strength])
+
+    monkeypatch.setattr(ra, "apply", record)
+    monkeypatch.setattr(ra, "_one_by_one", record)
+    image, keys = jnp.zeros((1, 1, 1), jnp.uint8), jax.random.split(jax.random.key(1), 4_000)
+    options = {"layers": 1, "least_magnitude": 3.0, "magnitude": 12.0, "probability": 0.5}
+    operations, strengths = jax.jit(jax.vmap(lambda key: ra.randaugment(image, key, **options)))(keys).T
+    left_out = (operations == ra.OPERATIONS.index("identity")).mean()
+    assert left_out == pytest.approx(0.5 + 0.5 / len(ra.OPERATIONS), abs=0.03)
+    magnitudes = 30 * np.abs(np.asarray(strengths))
+    assert scipy.stats.kstest((magnitudes - 3) / 9, "uniform").pvalue > 1e-4
+    with pytest.raises(ConfigError, match=r"least_magnitude: must be at most magnitude=2.0, got 3.0"):
+        ra.randaugment(image, keys[0], magnitude=2.0, least_magnitude=3.0)
 
 
 def test_only_a_cpu_goes_through_the_images_one_by_one():

@@ -107,6 +107,14 @@ FACTS = {
     "divide_mix_cifar100": Facts(
         50_000, 100, 11_217_316, 64, 300 * 781, {150 * 781: 0.002, 300 * 781 - 1: 0.002}, 5e-4
     ),
+    # github.com/JackYFL/DISC; 50,000 // 128 = 390.
+    "disc_cifar10": Facts(
+        50_000, 10, 11_173_962, 128, 78_000,
+        {80 * 390 - 1: 0.1, 80 * 390: 0.01, 160 * 390 - 1: 0.01, 160 * 390: 0.001}, 1e-3, {"name": "sgd"},
+    ),
+    "disc_cifar100": Facts(
+        50_000, 100, 11_220_132, 128, 78_000, {80 * 390: 0.01, 160 * 390: 0.001}, 1e-3, {"name": "sgd"}
+    ),
     # github.com/bhanML/Co-teaching: main.py; 4,434,570 and 4,446,180 parameters.
     "co_teaching_cifar10": Facts(
         50_000, 10, 4_434_570, 128, 78_000,
@@ -253,7 +261,9 @@ def test_what_a_card_names_is_there(name):
     for quick in (False, True):
         config = resolve(build(name, quick=quick))
         noise.create(**config.noise)
+        methods.check(**config.method)
         augment.create(config.data.augmentation)
+        augment.create(config.method.get("strong", ()))
         network = {key: value for key, value in config.model.items() if key != "pretrained"}
         models.create(**network, num_classes=10)
         create_loss(config.loss, steps_per_epoch=390, total_steps=10**5)

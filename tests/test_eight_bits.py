@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from test_augment import SECTIONS
 
-from grjax import experiment
 from grjax.data import augment, eight_bits
 from grjax.errors import ConfigError
 
@@ -45,10 +44,10 @@ def test_what_gives_the_same_everywhere_is_none(function):
 
 @pytest.mark.parametrize("section", SECTIONS, ids=str)
 def test_no_augmentation_of_the_registry_has_one(section):
-    assert experiment._shape_after(augment.create([section]), (8, 8, 3))[-1] == 3
+    assert augment.shape_after(augment.create([section]), (8, 8, 3))[-1] == 3
 
 
 def test_one_that_has_is_refused_before_training(monkeypatch):
     monkeypatch.setitem(augment._AUGMENTATIONS, "brighter", lambda image, key: brighter(image))
     with pytest.raises(ConfigError, match=r"data\.augmentation: .*convert to int32 first"):
-        experiment._shape_after(augment.create(["brighter"]), (8, 8, 3))
+        augment.shape_after(augment.create(["brighter"]), (8, 8, 3))

@@ -36,6 +36,12 @@ OPTIONS = {
         "method.rate": 0.4, "method.ramp_epochs": 1.0, "method.agreeing_epochs": 1.0, "batch_size": 240,
         **SIMPLE,
     },
+    # Three steps an epoch: one epoch of everything; then thresholds as high as the last predictions.
+    "disc": {
+        "method.warmup_epochs": 1, "method.momentum": 0.1, "method.correction_margin": 0.02,
+        "method.strong": ({"name": "cutout", "size": 2},), "data.augmentation": ("pad_crop",),
+        "batch_size": 480, **SIMPLE,
+    },
     # The mixture divides the examples from the second epoch on.
     "divide_mix": {"method.warmup_epochs": 1, "batch_size": 240, **SIMPLE},
     "elr_plus": {"method.decay_ramp_steps": 10, "batch_size": 240, **SIMPLE},

@@ -16,6 +16,8 @@ NAMES = sorted(path.stem for path in CONFIGS.glob("*.py") if "card.get_config(bu
 
 def written(value):
     """An option's value as the page has it."""
+    if isinstance(value, dict):
+        return named(value)
     if isinstance(value, list | tuple):
         return "(" + ", ".join(map(written, value)) + ")"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -231,7 +231,7 @@ PAPER = [
     (gr_table1, "", 91, 84), (gr_table5, "", 0, 45), (gr_table6, "", 0, 8), (gr_table7, "", 0, 30),
     (gr_table8, "", 0, 16), (gr_table9, "", 0, 24),
     (gr_table9, "grid=true", 0, 72), (digits_lambda_beta, "", 192, 16), (phuber_mnist_table, "", 0, 20),
-    (digits_methods, "", 0, 105), (fashion_mnist_methods, "", 0, 95), (fashion_mnist_losses, "", 0, 27),
+    (digits_methods, "", 0, 110), (fashion_mnist_methods, "", 0, 100), (fashion_mnist_losses, "", 0, 27),
     (vehicles10_regularisers, "", 0, 16), (vehicles10_modes, "", 64, 16),
 ]  # fmt: skip
 # Nobody has published numbers for these.

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from grjax.data import eight_bits
 from grjax.data.affine import rotation
 from grjax.data.randaugment import randaugment
 from grjax.errors import ConfigError
@@ -25,12 +26,22 @@ def pad_crop(
     image: jax.Array,
     key: jax.Array,
     padding: Annotated[int, In("[0, inf)")] = 4,
-    mode: Literal["zeros", "edge"] = "zeros",
+    mode: Literal["zeros", "edge", "reflect"] = "zeros",
 ) -> jax.Array:
-    """Pads on each side by zeros or by the edge, then crops the original size at a uniformly random place."""
+    """Pads on each side, then crops the original size at a uniformly random place.
+
+    Args:
+      image: [height, width, channels].
+      key: of the draw.
+      padding: on each side, in pixels.
+      mode: what the padding is: zeros, the pixel at the edge, or the image mirrored at its outermost pixels,
+        which are not repeated.
+    """
     height, width, _ = image.shape
     top, left = jax.random.randint(key, (2,), -padding, padding + 1)
     rows, columns = jnp.arange(height) + top, jnp.arange(width) + left
+    if mode == "reflect":
+        return image[_mirrored(rows, height)[:, None], _mirrored(columns, width)[None]]
     # One gather and a mask: half the time of a padded copy and a slice of it.
     inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))[None]
     found = image[rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)[None]]
@@ -140,6 +151,27 @@ def create(chosen: Sequence[str | Mapping[str, Any]]) -> BatchAugmentation:
     return augment
 
 
+def shape_after(augmentation: BatchAugmentation, image_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of augmented images: that of the images, or of a crop.
+
+    Args:
+      augmentation: from `create`.
+      image_shape: of uint8 images, (height, width, channels).
+
+    Raises:
+      ConfigError: an augmentation that does not fit the images, or whose pixels would depend on the device.
+    """
+    images = jax.ShapeDtypeStruct((1, *image_shape), jnp.uint8)
+    positions, key = jax.ShapeDtypeStruct((1,), jnp.int32), jax.eval_shape(jax.random.key, 0)
+    traced, augmented = jax.make_jaxpr(augmentation, return_shape=True)(images, positions, key)
+    if eight_bits.converted(traced):
+        raise ConfigError(
+            "data.augmentation: one of them converts floating-point numbers to 8-bit integers, which some "
+            "devices round and others cut off; convert to int32 first: x.astype('int32').astype('uint8')"
+        )
+    return augmented.shape[1:]
+
+
 def _bound(entry: str | Mapping[str, Any]) -> Callable[[jax.Array, jax.Array], jax.Array]:
     """One augmentation with its options."""
     options = dict(entry) if isinstance(entry, Mapping) else {"name": entry}
@@ -149,6 +181,13 @@ def _bound(entry: str | Mapping[str, Any]) -> Callable[[jax.Array, jax.Array], j
     function = lookup("data.augmentation", _AUGMENTATIONS, name)
     options = check_options("data.augmentation", name, function, options, supplied=("image", "key"))
     return functools.partial(function, **options)
+
+
+def _mirrored(places: jax.Array, length: int) -> jax.Array:
+    """Places of a line that is mirrored at both of its ends over and over, as places within it."""
+    period = max(2 * (length - 1), 1)
+    within = places % period
+    return jnp.minimum(within, period - within)
 
 
 def _check_crop(size: int, height: int, width: int) -> None:

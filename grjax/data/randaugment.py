@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax.custom_batching import sequential_vmap
 
 from grjax.data.affine import resample, turn
+from grjax.errors import ConfigError
 from grjax.ranges import In
 
 
@@ -154,6 +155,8 @@ def randaugment(
     key: jax.Array,
     layers: Annotated[int, In("[1, inf)")] = 2,
     magnitude: Annotated[float, In("[0, 30]")] = 9.0,
+    least_magnitude: Annotated[float, In("[0, 30]")] | None = None,
+    probability: Annotated[float, In("[0, 1]")] = 1.0,
 ) -> jax.Array:
     """RandAugment: `layers` operations in turn, each uniformly one of `OPERATIONS`, at one magnitude of 30.
 
@@ -167,16 +170,39 @@ def randaugment(
     There the images of a batch are gone through one by one instead: two layers took 4 to 9 times as long as
     pad_crop and flip (32 x 32 x 3, batch 256, two busy cores).
 
+    Args:
+      image: uint8 [H, W, C].
+      key: of the draws.
+      layers: number of operations.
+      magnitude: of each operation, or the largest.
+      least_magnitude: where the magnitude of each operation is drawn uniformly from here to `magnitude`, as
+        methods of semi-supervised learning do; None: it is `magnitude`.
+      probability: with which each operation is applied.
+
     Raises:
+      ConfigError: a least magnitude above the largest.
       ValueError: an image that is not uint8.
 
     Reference: Cubuk et al., NeurIPS 2020 (arXiv:1909.13719).
     """
     if image.dtype != jnp.uint8:
         raise ValueError(f"randaugment: images must be uint8, got {image.dtype}")
+    if least_magnitude is not None and least_magnitude > magnitude:
+        raise ConfigError(
+            f"data.augmentation.least_magnitude: must be at most magnitude={magnitude}, got {least_magnitude}"
+        )
+    drawn: float | jax.Array = magnitude
     for layer_key in jax.random.split(key, layers):
         operation_key, direction_key = jax.random.split(layer_key)
         operation = jax.random.randint(operation_key, (), 0, len(OPERATIONS))
-        strength = jnp.where(jax.random.bernoulli(direction_key), magnitude, -magnitude) / 30
+        if probability < 1:
+            applied = jax.random.bernoulli(
+                jax.random.fold_in(layer_key, 2), probability
+            )  # split() is 0 and 1
+            operation = jnp.where(applied, operation, OPERATIONS.index("identity"))
+        if least_magnitude is not None:
+            magnitude_key = jax.random.fold_in(layer_key, 3)
+            drawn = jax.random.uniform(magnitude_key, minval=least_magnitude, maxval=magnitude)
+        strength = jnp.where(jax.random.bernoulli(direction_key), drawn, -drawn) / 30
         image = jax.lax.platform_dependent(image, operation, strength, cpu=_one_by_one, default=apply)
     return image

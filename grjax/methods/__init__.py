@@ -9,6 +9,7 @@ from typing import Any
 
 from grjax.methods.co_teaching import co_teaching
 from grjax.methods.co_teaching_plus import co_teaching_plus
+from grjax.methods.disc import disc
 from grjax.methods.divide_mix import divide_mix
 from grjax.methods.elr_plus import elr_plus
 from grjax.methods.jocor import jocor
@@ -32,6 +33,7 @@ __all__ = [
     "co_teaching",
     "co_teaching_plus",
     "create",
+    "disc",
     "divide_mix",
     "elr_plus",
     "jocor",
@@ -47,6 +49,7 @@ __all__ = [
 _METHODS: dict[str, Callable[..., Method]] = {
     "co_teaching": co_teaching,
     "co_teaching_plus": co_teaching_plus,
+    "disc": disc,
     "divide_mix": divide_mix,
     "elr_plus": elr_plus,
     "jocor": jocor,

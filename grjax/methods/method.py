@@ -14,7 +14,7 @@ import flax.struct
 import jax
 import numpy as np
 import optax
-from jax.typing import ArrayLike
+from jax.typing import ArrayLike, DTypeLike
 
 from grjax.data.augment import BatchAugmentation
 from grjax.data.feed import DeviceData
@@ -88,6 +88,7 @@ class Parts:
       seed: of augmentation, mixing and dropout; may be traced.
       steps_per_epoch: of the run.
       total_steps: of the run.
+      image_dtype: of the images that `augment` takes; uint8, or floating for features.
       average: decay of the average of a network; 0: none. See `grjax.methods.network.with_options`.
       sam: rho of sharpness-aware minimisation; 0: none.
     """
@@ -105,5 +106,6 @@ class Parts:
     seed: ArrayLike
     steps_per_epoch: int
     total_steps: int
+    image_dtype: DTypeLike = np.uint8
     average: float = 0.0
     sam: float = 0.0

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from grjax.data.augment import BatchAugmentation
 from grjax.data.feed import Batch, DeviceData
 from grjax.devices import AXIS
 from grjax.methods.method import Parts
@@ -33,11 +34,22 @@ def with_a_batch_each(
     return labelled | (place < least), ~labelled | (place >= number - least)
 
 
-def two_views(parts: Parts, data: DeviceData, examples: Batch, key: jax.Array) -> jax.Array:
-    """Two augmentations of each example, standardised: [2 B, ...], all first ones, then all second ones."""
+def two_views(
+    parts: Parts,
+    data: DeviceData,
+    examples: Batch,
+    key: jax.Array,
+    stronger: BatchAugmentation | None = None,
+) -> jax.Array:
+    """Two augmentations of each example, standardised: [2 B, ...], all first ones, then all second ones.
+
+    `stronger` is what the second ones go through after that; None: nothing.
+    """
     pixels = examples.pixels(data)
-    each = [parts.augment(pixels, examples.positions, key) for key in jax.random.split(key)]
-    return data.standardise(jnp.concatenate(each))
+    first, second = (parts.augment(pixels, examples.positions, key) for key in jax.random.split(key))
+    if stronger is not None:
+        second = stronger(second, examples.positions, jax.random.fold_in(key, 2))  # split() gave 0 and 1
+    return data.standardise(jnp.concatenate([first, second]))
 
 
 def predicted(parts: Parts, network: Network, images: jax.Array) -> jax.Array:
