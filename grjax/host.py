@@ -196,6 +196,8 @@ def _start_anew(environ: MutableMapping[str, str]) -> str:
     """Never returns, or says why the program could not be started once more."""
     if len(sys.orig_argv) < 2 or "-" in sys.orig_argv[1:2]:
         return "the program was read from standard input"
+    if sys.gettrace() is not None or "debugpy" in sys.modules or "pydevd" in sys.modules:
+        return "a debugger follows the program"
     anew = dict(environ) | {"GLIBC_TUNABLES": ":".join([*_tunables(environ), _HUGE_PAGES])}
     try:
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], anew)

@@ -128,6 +128,7 @@ def test_a_program_is_started_once_more_with_huge_pages(fresh, monkeypatch, othe
 
     monkeypatch.setattr("os.execve", execve)
     monkeypatch.setattr("sys.orig_argv", ["python", "-u", "run.py", "--workdir=a b"])
+    monkeypatch.setattr("sys.gettrace", lambda: None)
     environ = {"GLIBC_TUNABLES": others} if others else {}
     wanted = f"{others}:{HUGE}" if others else HUGE
     with pytest.raises(RestartedError) as anew:
@@ -160,6 +161,13 @@ def test_a_program_is_not_started_once_more_where_that_helps_nobody(
     tuning = host.tune({}, restart=True)
     assert (tuning.xla_flag, tuning.huge_pages) == (FLAG, False)
     assert tuning.left["huge_pages"].startswith(reason)
+
+
+def test_a_program_that_a_debugger_follows_is_not_started_once_more(fresh, monkeypatch):
+    monkeypatch.setattr("os.execve", lambda *anew: pytest.fail("started once more"))
+    monkeypatch.setattr("sys.orig_argv", ["python", "run.py"])
+    monkeypatch.setattr("sys.gettrace", lambda: print)
+    assert host.tune({}, restart=True).left == {"huge_pages": "a debugger follows the program"}
 
 
 ANEW = """
