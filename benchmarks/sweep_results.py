@@ -66,7 +66,7 @@ def stored(name: str, folders: Sequence[Path]) -> dict[str, Any]:
 
 
 class Shown(NamedTuple):
-    """A table with the rows that were run, and the runs of the seeds that all of these have."""
+    """A table with the rows and columns that were run, and the runs of the seeds that all of these have."""
 
     table: Table
     runs: list[Stored]
@@ -82,12 +82,22 @@ def shown(name: str, found: Stored) -> Shown:
     sweep: Sweep = SWEEPS[name]()
     assert isinstance(sweep.table, Table)
     have = cells(sweep.table, sweep.trials, found["runs"])
-    columns = sweep.table.columns
-    rows = {row: pairs for row, pairs in sweep.table.rows.items() if have[row, next(iter(columns))].values}
-    shared = set.intersection(*(set(have[row, column].values) for row in rows for column in columns))
+    every = sweep.table.columns
+    rows = {row: pairs for row, pairs in sweep.table.rows.items() if have[row, next(iter(every))].values}
+    columns = {column: every[column] for column in every if all(have[row, column].values for row in rows)}
+    published = {
+        row: [value for column, value in zip(every, values, strict=True) if column in columns]
+        for row, values in sweep.table.published.items()
+    }
+    seeds = set.intersection(*(set(have[row, column].values) for row in rows for column in columns))
     return Shown(
-        dataclasses.replace(sweep.table, rows=rows),
-        [run for run in found["runs"] if seeds_of(run["overrides"]) in shared],
+        dataclasses.replace(sweep.table, rows=rows, columns=columns, published=published),
+        [
+            run
+            for run in found["runs"]
+            if seeds_of(run["overrides"]) in seeds
+            and any(pairs.items() <= run["overrides"].items() for pairs in columns.values())
+        ],
     )
 
 

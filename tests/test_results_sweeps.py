@@ -8,6 +8,7 @@ import pytest
 from benchmarks import sweep_results
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
+ACCURACIES = ("test_accuracy_last", "test_accuracy_best")
 STEPS = {"digits_methods": 660, "fashion_mnist_losses": 4_680, "fashion_mnist_methods": 600}
 
 
@@ -45,6 +46,31 @@ def run(row, seed, sweep=0, **summary):
     overrides = {**row, "noise": {"name": "symmetric", "rate": 0.0}, "noise.seed": seed, "init_seed": seed}
     kept = {"test_accuracy_last": 0.9, "wall_seconds": 3.0, "seconds_to_first_step": 1.0, **summary}
     return {"sweep": sweep, "overrides": overrides, "state": "complete", "summary": kept}
+
+
+def test_columns_that_not_all_rows_have_are_not_shown_and_published_numbers_stay_in_theirs():
+    from grjax.configs import phuber_mnist_table as mnist
+
+    sweep = mnist.build(num_seeds=1)
+    runs = [
+        {
+            "sweep": 0,
+            "overrides": trial,
+            "state": "complete",
+            "summary": dict.fromkeys(sweep_results.KEPT, 1.0)
+            | dict.fromkeys(ACCURACIES, 0.988)
+            | {"wall_seconds": 3.0},
+        }
+        for trial in sweep.trials
+        if trial["noise.rate"] != 0.2 or trial["loss"]["name"] == "gce"
+    ]
+    shown = sweep_results.shown("phuber_mnist_table", {"runs": runs})
+    assert (list(shown.table.columns), shown.num_seeds) == (["0", ".4", ".6"], 1)
+    assert sweep_results.markdown(shown)["last"].splitlines()[2:4] == [
+        "| CE | 98.8; 99.1 | 98.8; 98.6 | **98.8; 98.0** |",
+        "| GCE | 98.8; 98.8 | 98.8; 98.5 | **98.8; 98.1** |",
+    ]
+    assert sweep_results.within(shown) == (8, 12)
 
 
 def test_seeds_that_not_all_rows_have_are_not_shown_and_times_are_of_one_sweep(monkeypatch):
