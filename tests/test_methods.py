@@ -177,8 +177,8 @@ def test_stopped_and_killed_runs_end_the_same(name, finished, tmp_path, monkeypa
 SEEDS = [{}, {"init_seed": 1, "noise.seed": 1}, {"order_seed": 2}]
 
 
-# One of each kind of learner is compiled here.
-@quickly_for("single", "co_teaching")
+# A learner that holds networks; tests/test_sweep.py has the learner of `single`.
+@quickly_for("co_teaching")
 def test_trials_share_a_program_and_end_together_as_alone(name, tmp_path):
     # So low a learning rate that rounding decides no ReLU the other way.
     base = method_config(name, **{"optimizer.learning_rate": 1e-3, "train_steps": 8})
