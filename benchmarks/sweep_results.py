@@ -4,9 +4,9 @@
   python -m benchmarks.sweep_results phuber_mnist_table runs/phuber_mnist_table
 
 The first argument is the name of the config, of the page, and of the .json file in docs/results/data in which
-every run is stored. Several folders are sweeps over some of the rows or seeds; a run of a later one replaces
-the same run of an earlier one, and what the config does not have any more is left out. Seeds that are not
-complete are stored and not shown.
+every run is stored. Several folders are sweeps over some of the rows or seeds, and such a .json file counts
+as the folders that it was made from. A run of a later one replaces the same run of an earlier one, and what
+the config does not have any more is left out. Seeds that are not complete are stored and not shown.
 """
 
 import argparse
@@ -48,20 +48,22 @@ Stored = Mapping[str, Any]
 Cells = Mapping[tuple[str, str], Cell]
 
 
-def stored(name: str, folders: Sequence[Path]) -> dict[str, Any]:
+def stored(name: str, paths: Sequence[Path]) -> dict[str, Any]:
     """What is kept of some sweeps: complete runs that the config has, and what they were made by."""
     trials = {json.dumps(trial, sort_keys=True) for trial in SWEEPS[name]().trials}
-    runs = {
-        json.dumps(line["overrides"], sort_keys=True): {
-            "sweep": number,
-            "overrides": line["overrides"],
-            "state": line["state"],
-            "summary": {key: line["summary"][key] for key in KEPT},
-        }
-        for number, folder in enumerate(folders)
-        for line in results.read(folder)
-        if line["state"] == "complete"
-    }
+    runs: dict[str, Stored] = {}
+    num_sweeps = 0
+    for path in paths:
+        lines = json.loads(path.read_text())["runs"] if path.is_file() else results.read(path)
+        for line in lines:
+            if line["state"] == "complete":
+                runs[json.dumps(line["overrides"], sort_keys=True)] = {
+                    "sweep": num_sweeps + line.get("sweep", 0),
+                    "overrides": line["overrides"],
+                    "state": line["state"],
+                    "summary": {key: line["summary"][key] for key in KEPT},
+                }
+        num_sweeps += 1 + max((line.get("sweep", 0) for line in lines), default=0)
     return {"environment": environment(), "runs": [run for key, run in runs.items() if key in trials]}
 
 
@@ -219,10 +221,10 @@ def _lines(table: Table, rows: Sequence[str], text: Callable[[str, str], str]) -
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("name", choices=SWEEPS, help="of the config")
-    parser.add_argument("folders", nargs="+", type=Path, help="of the sweeps")
+    parser.add_argument("paths", nargs="+", type=Path, help="folders of the sweeps, or files of stored runs")
     parser.add_argument("--no-store", action="store_true")
     flags = parser.parse_args()
-    found = stored(flags.name, flags.folders)
+    found = stored(flags.name, flags.paths)
     if not flags.no_store:
         (RESULTS / f"{flags.name}.json").write_text(_compact(found))
     what = shown(flags.name, found)

@@ -10,8 +10,8 @@ Protocol and figures are those of github.com/dmizr/phuber (read), which says to 
   cross_entropy  95.8 / 84.0 / 67.8 / 44.0    gce  95.3 / 92.5 / 82.4 / 53.3    mae  94.1 / 91.4 / 86.0 / 58.6
   phuber_ce (tau 2)  94.8 / 92.8 / 87.8 / 73.2    phuber_gce (tau 10)  95.4 / 92.2 / 81.5 / 54.3
 
-Not run here. Not exactly theirs: initial weights are taken to be PyTorch's; the result here is the last
-epoch, theirs is not known to be; the last batch of an epoch is left out here.
+All are of the last epoch: the program there evaluates the test set once, after it. Not run here. Not exactly
+theirs: initial weights are taken to be PyTorch's; the last batch of an epoch is left out here.
 """
 
 from typing import Any

@@ -44,12 +44,14 @@ SHORT: dict[str, Any] = {
 }
 
 
-def build(*, num_seeds: int = 2, quick: bool = False) -> Sweep:
+def build(*, num_seeds: int = 2, first_seed: int = 0, quick: bool = False) -> Sweep:
     columns = {"symmetric .4": COLUMNS["symmetric .4"]} if quick else COLUMNS
     cells = product(list(columns.values()), list(ROWS.values()))
     return Sweep(
         base=ConfigDict(gr_vehicles10(quick=quick) | (card.QUICK_TABLE if quick else SHORT)),
-        trials=chained(*(product(cells, [seed]) for seed in seeds(range(num_seeds)))),
+        trials=chained(
+            *(product(cells, [seed]) for seed in seeds(range(first_seed, first_seed + num_seeds)))
+        ),
         table=Table(
             title="Digits, a few steps" if quick else "Regularisers, Vehicles-10, ResNet-20, 2,400 steps",
             rows=ROWS,

@@ -89,3 +89,32 @@ def test_seeds_that_not_all_rows_have_are_not_shown_and_times_are_of_one_sweep(m
     assert filled["PES", "clean"].spread().mean == pytest.approx(80)
     times = sweep_results._times(shown).splitlines()[2:]
     assert times == ["| CE | 1.0 |", "| GR | – |", "| PES | 2.5 |"]
+
+
+def test_a_stored_file_and_a_folder_together_are_all_their_runs(tmp_path):
+    from grjax.configs import phuber_mnist_table as mnist
+
+    first, second = mnist.build(num_seeds=1), mnist.build(first_seed=1, num_seeds=1)
+    assert [*first.trials, *second.trials] == mnist.build(num_seeds=2).trials
+    assert [trial["noise.seed"] for trial in second.trials] == [1] * 20
+
+    def lines(sweep, accuracy):
+        summary = dict.fromkeys(sweep_results.KEPT, 1.0) | {"test_accuracy_last": accuracy}
+        return [
+            {"trial": number, "overrides": trial, "state": "complete", "summary": summary}
+            for number, trial in enumerate(sweep.trials)
+        ]
+
+    def folder(name, rows):
+        (tmp_path / name).mkdir()
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (tmp_path / name / "results.jsonl").write_text(text)
+        return tmp_path / name
+
+    folders = [folder("a", lines(first, 0.7)), folder("b", lines(first, 0.8)[:1])]
+    before = sweep_results.stored("phuber_mnist_table", folders)
+    (tmp_path / "before.json").write_text(sweep_results._compact(before))
+    paths = [tmp_path / "before.json", folder("c", lines(second, 0.9))]
+    runs = sweep_results.stored("phuber_mnist_table", paths)["runs"]
+    assert [run["sweep"] for run in runs] == [1] + [0] * 19 + [2] * 20
+    assert [run["summary"]["test_accuracy_last"] for run in runs] == [0.8] + [0.7] * 19 + [0.9] * 20
