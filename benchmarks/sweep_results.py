@@ -25,7 +25,9 @@ from grjax.configs.digits_methods import build as digits_methods
 from grjax.configs.fashion_mnist_losses import build as fashion_mnist_losses
 from grjax.configs.fashion_mnist_methods import build as fashion_mnist_methods
 from grjax.configs.phuber_mnist_table import build as phuber_mnist_table
+from grjax.configs.vehicles10_regularisers import build as vehicles10_regularisers
 
+from benchmarks import over_training
 from benchmarks.environment import environment
 from benchmarks.folders import RESULTS
 from benchmarks.published import beside
@@ -39,11 +41,14 @@ SWEEPS: dict[str, Callable[[], Sweep]] = {
     "fashion_mnist_losses": fashion_mnist_losses,
     "fashion_mnist_methods": fashion_mnist_methods,
     "phuber_mnist_table": phuber_mnist_table,
+    "vehicles10_regularisers": vehicles10_regularisers,
 }
 KEPT = (
     "test_accuracy_last", "test_accuracy_best", "memorisation", "noise_rate_realised", "noise_rate_estimated",
     "kept_purity", "kept_recall", "num_steps", "seconds_to_first_step", "wall_seconds",
 )  # fmt: skip
+# Of these sweeps it is also kept how each run went on.
+FOLLOWED = ("vehicles10_regularisers",)
 Stored = Mapping[str, Any]
 Cells = Mapping[tuple[str, str], Cell]
 
@@ -54,17 +59,29 @@ def stored(name: str, paths: Sequence[Path]) -> dict[str, Any]:
     runs: dict[str, Stored] = {}
     num_sweeps = 0
     for path in paths:
-        lines = json.loads(path.read_text())["runs"] if path.is_file() else results.read(path)
-        for line in lines:
-            if line["state"] == "complete":
-                runs[json.dumps(line["overrides"], sort_keys=True)] = {
-                    "sweep": num_sweeps + line.get("sweep", 0),
-                    "overrides": line["overrides"],
-                    "state": line["state"],
-                    "summary": {key: line["summary"][key] for key in KEPT},
-                }
-        num_sweeps += 1 + max((line.get("sweep", 0) for line in lines), default=0)
+        found = json.loads(path.read_text())["runs"] if path.is_file() else _complete(name, path)
+        for run in found:
+            runs[json.dumps(run["overrides"], sort_keys=True)] = run | {"sweep": num_sweeps + run["sweep"]}
+        num_sweeps += 1 + max((run["sweep"] for run in found), default=0)
     return {"environment": environment(), "runs": [run for key, run in runs.items() if key in trials]}
+
+
+def _complete(name: str, folder: Path) -> list[dict[str, Any]]:
+    """What is kept of the complete runs of a sweep, which is number 0."""
+    lines = [line for line in results.read(folder) if line["state"] == "complete"]
+    runs = [
+        {
+            "sweep": 0,
+            "overrides": line["overrides"],
+            "state": line["state"],
+            "summary": {key: line["summary"][key] for key in KEPT},
+        }
+        for line in lines
+    ]
+    if name in FOLLOWED:
+        for run, line in zip(runs, lines, strict=True):
+            run["evaluations"] = over_training.evaluations(folder / line["workdir"])
+    return runs
 
 
 class Shown(NamedTuple):
@@ -119,6 +136,9 @@ def markdown(what: Shown) -> dict[str, str]:
         tables["kept"] = _kept(what)
     if "memorisation" in measured:
         tables["memorisation"] = _grid(*content(what, "memorisation"), 2)
+    wrong = [run for run in what.runs if run["summary"]["memorisation"] is not None]
+    if wrong and "evaluations" in wrong[0]:
+        tables |= over_training.tables(wrong, what.table.rows)
     if "CE" in what.table.rows:
         tables["time"] = _times(what)
     return tables

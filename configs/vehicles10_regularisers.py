@@ -24,8 +24,8 @@ from grjax.sweep import Sweep, Table, chained, product, seeds
 
 ROWS = {
     f"{loss}{regulariser}": {**LOSSES[loss], **REGULARISERS[regulariser]}
-    for loss in LOSSES
     for regulariser in REGULARISERS
+    for loss in LOSSES
 }
 COLUMNS = {
     "symmetric .4": {"noise.name": "symmetric", "noise.rate": 0.4},

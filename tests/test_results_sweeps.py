@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import sweep_results
+from benchmarks import over_training, sweep_results
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 ACCURACIES = ("test_accuracy_last", "test_accuracy_best")
@@ -118,3 +118,38 @@ def test_a_stored_file_and_a_folder_together_are_all_their_runs(tmp_path):
     runs = sweep_results.stored("phuber_mnist_table", paths)["runs"]
     assert [run["sweep"] for run in runs] == [1] + [0] * 19 + [2] * 20
     assert [run["summary"]["test_accuracy_last"] for run in runs] == [0.8] + [0.7] * 19 + [0.9] * 20
+
+
+def test_how_runs_went_on_is_the_mean_of_their_evaluations(tmp_path):
+    from grjax.configs import vehicles10_regularisers as vehicles
+
+    sweep = vehicles.build(num_seeds=2)
+    chosen = [trial for trial in sweep.trials if trial["noise.rate"] == 0.4 and not trial["model.dropout"]]
+    chosen = [trial for trial in chosen if not trial["optimizer.weight_decay"]]  # CE and GR, two seeds
+    for number in range(len(chosen)):
+        workdir = tmp_path / "trials" / f"{number:04}"
+        workdir.mkdir(parents=True)
+        rows = [
+            {"step": step, "test_accuracy": 0.1 * number, "memorisation": step / 10_000, "learning_rate": 0.1}
+            | {"mean_p_clean": 0.5 + 0.1 * number, "mean_p_mislabelled": 0.1}
+            for step in (300, 2_400)
+        ]
+        (workdir / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    summary = dict.fromkeys(sweep_results.KEPT, 0.5) | {"wall_seconds": 3.0}
+    lines = [
+        {"overrides": trial, "state": "complete", "summary": summary, "workdir": f"trials/{number:04}"}
+        for number, trial in enumerate(chosen)
+    ]
+    (tmp_path / "results.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = sweep_results.stored("vehicles10_regularisers", [tmp_path])
+    (tmp_path / "again.json").write_text(sweep_results._compact(found))
+    again = sweep_results.stored("vehicles10_regularisers", [tmp_path / "again.json"])
+    assert again["runs"] == found["runs"]
+    tables = sweep_results.markdown(sweep_results.shown("vehicles10_regularisers", again))
+    # Runs 0 and 2 are cross-entropy's, 1 and 3 Gradient Rescaling's.
+    assert tables["test accuracy over training"].splitlines() == [
+        "| | 300 | 2,400 |", "|---|---|---|", "| CE | 10.0 | 10.0 |", "| GR | 20.0 | 20.0 |",
+    ]  # fmt: skip
+    assert tables["memorisation over training"].splitlines()[2] == "| CE | 0.03 | 0.24 |"
+    assert tables["mean p over training"].splitlines()[3] == "| GR | 0.70 / 0.10 | 0.70 / 0.10 |"
+    assert set(found["runs"][0]["evaluations"][0]) == set(over_training.KEPT)
