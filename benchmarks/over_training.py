@@ -10,7 +10,7 @@ from grjax.workdir.metrics_file import read_rows
 Evaluation = Mapping[str, float]
 KEPT = ("step", "test_accuracy", "memorisation", "mean_p_clean", "mean_p_mislabelled")
 
-# Of each table, what a cell says of the means of an evaluation.
+# What a cell of each table says, from the means of an evaluation.
 _CELLS: dict[str, Callable[[Evaluation], str]] = {
     "test accuracy over training": lambda mean: f"{100 * mean['test_accuracy']:.1f}",
     "memorisation over training": lambda mean: f"{mean['memorisation']:.2f}",
@@ -39,7 +39,7 @@ def tables(runs: Iterable[Mapping[str, Any]], rows: Mapping[str, Mapping[str, An
 
 
 def _means(runs: Sequence[Sequence[Evaluation]]) -> list[Evaluation]:
-    """Of each evaluation, over the runs of a row."""
+    """The mean of each evaluation over the runs of a row."""
     return [
         {key: statistics.fmean(run[key] for run in each) for key in KEPT} for each in zip(*runs, strict=True)
     ]

@@ -47,7 +47,7 @@ KEPT = (
     "test_accuracy_last", "test_accuracy_best", "memorisation", "noise_rate_realised", "noise_rate_estimated",
     "kept_purity", "kept_recall", "num_steps", "seconds_to_first_step", "wall_seconds",
 )  # fmt: skip
-# Of these sweeps it is also kept how each run went on.
+# Sweeps whose pages also show how each run went on.
 FOLLOWED = ("vehicles10_regularisers",)
 Stored = Mapping[str, Any]
 Cells = Mapping[tuple[str, str], Cell]

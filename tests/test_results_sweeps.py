@@ -9,7 +9,12 @@ from benchmarks import over_training, sweep_results
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 ACCURACIES = ("test_accuracy_last", "test_accuracy_best")
-STEPS = {"digits_methods": 660, "fashion_mnist_losses": 4_680, "fashion_mnist_methods": 600}
+STEPS = {
+    "digits_methods": 660,
+    "fashion_mnist_losses": 4_680,
+    "fashion_mnist_methods": 600,
+    "phuber_mnist_table": 37_500,
+}
 
 
 @pytest.fixture(scope="module", params=sorted(STEPS))
