@@ -10,7 +10,8 @@ configs/gr_vehicles10.py and, for lam, beta, weight decay and dropout rate, of T
 set beside a published one, only orderings. Nothing was tuned.
 
 16 runs a seed, at 40% noise first. A run takes some 25 minutes of one core (`--config.sweep.workers=2` with
-`GRJAX_TUNE_HOST=malloc`, two AMD EPYC cores). Not run in full.
+`GRJAX_TUNE_HOST=malloc`, two AMD EPYC cores). What was run is in
+docs/results/vehicles10_regularisers.md.
 """
 
 from typing import Any

@@ -14,6 +14,7 @@ STEPS = {
     "fashion_mnist_losses": 4_680,
     "fashion_mnist_methods": 600,
     "phuber_mnist_table": 37_500,
+    "vehicles10_regularisers": 2_400,
 }
 
 
