@@ -58,14 +58,7 @@ def main() -> None:
     flags = parser.parse_args()
     card = get_config(f"loss=cross_entropy,rate={flags.rate},seed={flags.seed}")
     dataset, noisy = corrupted_data(resolve(card, {"data": {"dir": flags.dir}}))
-    images, test_images = (
-        torch.from_numpy(np.asarray(dataset.splits[split].images) / 255.0)
-        .float()
-        .permute(0, 3, 1, 2)
-        .sub(MEAN)
-        .div(STD)
-        for split in ("train", "test")
-    )
+    images, test_images = (standardised(dataset.splits[split].images) for split in ("train", "test"))
     labels = torch.from_numpy(noisy.labels).long()
     test_labels = torch.from_numpy(dataset.splits["test"].labels).long()
 
