@@ -13,7 +13,6 @@ import argparse
 import numpy as np
 import torch
 from grjax.configs.phuber_mnist import get_config
-from numpy.typing import ArrayLike
 from torch import nn
 
 from grjax.config import resolve
@@ -37,9 +36,9 @@ def lenet() -> nn.Module:
     return nn.Sequential(*layers)
 
 
-def standardised(images: ArrayLike) -> torch.Tensor:
+def standardised(images: np.ndarray) -> torch.Tensor:
     """uint8 [N, 28, 28, 1] -> float32 [N, 1, 28, 28]."""
-    return (torch.from_numpy(np.asarray(images)).permute(0, 3, 1, 2) / 255 - MEAN) / STD
+    return (torch.from_numpy(images).permute(0, 3, 1, 2) / 255 - MEAN) / STD
 
 
 @torch.no_grad()
@@ -58,7 +57,9 @@ def main() -> None:
     flags = parser.parse_args()
     card = get_config(f"loss=cross_entropy,rate={flags.rate},seed={flags.seed}")
     dataset, noisy = corrupted_data(resolve(card, {"data": {"dir": flags.dir}}))
-    images, test_images = (standardised(dataset.splits[split].images) for split in ("train", "test"))
+    images, test_images = (
+        standardised(np.asarray(dataset.splits[split].images)) for split in ("train", "test")
+    )
     labels = torch.from_numpy(noisy.labels).long()
     test_labels = torch.from_numpy(dataset.splits["test"].labels).long()
 
