@@ -8,7 +8,7 @@ Beta is chosen for each lam and rate among the paper's four, by the last accurac
 set that is kept clean, with a seed that the table does not use; then lam is trained on everything with it.
 The runs are those of configs/vehicles10_regularisers.py, with L2 and no dropout.
 
-64 runs choose beta and 16 a seed fill the table, of some 25 minutes of one core each. Not run.
+64 runs choose beta and 16 a seed fill the table, of some 30 minutes of one core each. Not run.
 """
 
 from grjax.configs.gr_table9 import GRID, RATES

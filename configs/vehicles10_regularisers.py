@@ -9,7 +9,7 @@ of the paper's table, the protocol is not: ResNet-20 instead of ResNet-44, 2,400
 configs/gr_vehicles10.py and, for lam, beta, weight decay and dropout rate, of Table 6. So no number can be
 set beside a published one, only orderings. Nothing was tuned.
 
-16 runs a seed, at 40% noise first. A run takes some 25 minutes of one core (`--config.sweep.workers=2` with
+16 runs a seed, at 40% noise first. A run takes some 30 minutes of one core (`--config.sweep.workers=2` with
 `GRJAX_TUNE_HOST=malloc`, two AMD EPYC cores). What was run is in
 docs/results/vehicles10_regularisers.md.
 """
