@@ -334,7 +334,16 @@ runpy.run_path(script, run_name="__main__")
 print("no jax")
 """
 # Benchmarks that measure nothing with jax in their own process, and what has no process of its own.
-WITHOUT = {"environment", "folders", "noise_table", "published", "rounds", "startup", "train", "train_torch"}
+WITHOUT = {
+    "environment",
+    "folders",
+    "noise_table",
+    "over_training",
+    "phuber_mnist_torch",
+    "published",
+    "rounds",
+}
+WITHOUT |= {"startup", "train", "train_torch"}
 WITHOUT |= {"emphasis_test"}  # YNN does not take its vmapped evaluation, see docs/guide/speed.md
 ENTRY_POINTS = [
     ROOT / "run.py",
