@@ -1,37 +1,20 @@
-"""The host is set up before jax is imported, by every entry point, and never in a way that ends a run."""
+"""The set-up of the host: what it changes and what it leaves, and never in a way that ends a run."""
 
 import importlib.metadata
 import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from untuned_process import ROOT, process
 
 from grjax import host
 from grjax.errors import ConfigError
 
-ROOT = Path(__file__).parent.parent
 FLAG = "--xla_cpu_experimental_ynn_fusion_type=reduce,eltwise"
 GLIBC = host._c_library() is not None
 needs_glibc = pytest.mark.skipif(not GLIBC, reason="malloc of another C library")
-
-
-def process(code, *arguments, **environment):
-    """Standard output of a new process, in whose environment nothing is tuned yet."""
-    untouched = {
-        key: value
-        for key, value in os.environ.items()
-        if not key.startswith(("MALLOC_", "XLA_", "GLIBC_", "GRJAX_"))
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        env=untouched | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)} | environment,
-        cwd=ROOT, text=True, capture_output=True, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.fixture
@@ -313,56 +296,6 @@ def test_memory_that_was_freed_is_taken_again():
     # Huge pages may be faults of 2 MB: fewer, but each array has its own.
     assert int(process(FAULTS, "untouched")) >= 15
     assert int(process(FAULTS, "tuned", GRJAX_TUNE_HOST="malloc")) < 5
-
-
-# The first import of jax, wherever it is, ends the process; it says whether the host was set up then.
-AT_IMPORT = """
-import os, runpy, sys
-
-class Watch:
-    def find_spec(self, name, path=None, target=None):
-        if name == "jax":
-            from grjax import host
-            print("tuned" if host.tuned() else "not tuned", flush=True)
-            os._exit(0)
-
-sys.meta_path.insert(0, Watch())
-script = sys.argv[1]
-sys.argv = sys.argv[1:2]
-sys.path.insert(0, os.path.dirname(script))
-runpy.run_path(script, run_name="__main__")
-print("no jax")
-"""
-# Benchmarks that measure nothing with jax in their own process, and what has no process of its own.
-WITHOUT = {
-    "environment",
-    "folders",
-    "noise_table",
-    "over_training",
-    "phuber_mnist_torch",
-    "published",
-    "rounds",
-}
-WITHOUT |= {"startup", "train", "train_torch"}
-WITHOUT |= {"emphasis_test"}  # YNN does not take its vmapped evaluation, see docs/guide/speed.md
-ENTRY_POINTS = [
-    ROOT / "run.py",
-    ROOT / "tests" / "conftest.py",
-    *sorted((ROOT / "examples").glob("*.py")),
-    *(path for path in sorted((ROOT / "benchmarks").glob("*.py")) if path.stem not in WITHOUT),
-]
-
-
-@pytest.mark.parametrize("path", ENTRY_POINTS, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_the_host_is_set_up_before_jax_is_imported(path):
-    if path.stem == "keras_jax":
-        pytest.importorskip("keras")
-    assert process(AT_IMPORT, path, KERAS_BACKEND="jax").splitlines()[-1] == "tuned"
-
-
-def test_the_library_does_not_set_it_up():
-    code = "import os, grjax.train, grjax.host as host; print(host.tuned(), os.environ.get('XLA_FLAGS'))"
-    assert process(code) == "None None\n"
 
 
 TRAIN = """
