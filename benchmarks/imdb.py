@@ -20,6 +20,7 @@ from grjax.configs.gr_table5 import build
 
 from benchmarks.environment import environment
 from benchmarks.folders import RESULTS
+from benchmarks.markdown import grid
 from benchmarks.published import beside
 from grjax.data.imdb import ImdbSkipGram
 from grjax.errors import exit_in_one_line
@@ -63,11 +64,9 @@ def content(found: Stored, metric: str = "test_accuracy_last") -> tuple[Table, d
 def markdown(found: Stored, metric: str = "test_accuracy_last") -> str:
     """Rows of losses: our mean [95% interval], the published number; bold where they are too far apart."""
     table, filled = content(found, metric)
-    lines = [f"| | {' | '.join(table.columns)} |", "|---" * (1 + len(table.columns)) + "|"]
-    for row in table.rows:
-        shown = [beside(filled[row, column], table.tolerance) for column in table.columns]
-        lines.append(f"| {row} | {' | '.join(shown)} |")
-    return "\n".join(lines)
+    return grid(
+        table.rows, list(table.columns), lambda row, column: beside(filled[row, column], table.tolerance)
+    )
 
 
 def within(found: Stored, metric: str = "test_accuracy_last") -> tuple[int, int]:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.markdown import grid
+from grjax.workdir import layout
 from grjax.workdir.metrics_file import read_rows
 
 Evaluation = Mapping[str, float]
@@ -19,23 +21,24 @@ _CELLS: dict[str, Callable[[Evaluation], str]] = {
 
 
 def evaluations(workdir: Path) -> list[dict[str, Any]]:
-    """Those of a run, from its metrics.jsonl."""
-    return [{key: row[key] for key in KEPT} for row in read_rows(workdir / "metrics.jsonl")]
+    """What is kept of the evaluations of a run."""
+    return [{key: row[key] for key in KEPT} for row in read_rows(workdir / layout.METRICS)]
 
 
-def tables(runs: Iterable[Mapping[str, Any]], rows: Mapping[str, Mapping[str, Any] | None]) -> dict[str, str]:
+def tables(runs: Iterable[Mapping[str, Any]], rows: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """Means over the seeds of runs with some wrong labels, each of which has its 'evaluations'."""
     of: dict[str, list[Sequence[Evaluation]]] = {row: [] for row in rows}
     for run in runs:
         for row, pairs in rows.items():
-            if pairs is not None and pairs.items() <= run["overrides"].items():
+            if pairs.items() <= run["overrides"].items():
                 of[row].append(run["evaluations"])
-    steps = [each["step"] for each in next(iter(of.values()))[0]]
-    head = f"| | {' | '.join(f'{step:,}' for step in steps)} |\n" + "|---" * (1 + len(steps)) + "|\n"
-    return {
-        name: head + "\n".join(f"| {row} | {' | '.join(map(text, _means(of[row])))} |" for row in rows)
-        for name, text in _CELLS.items()
-    }
+    means = {row: {f"{mean['step']:,.0f}": mean for mean in _means(every)} for row, every in of.items()}
+    steps = list(next(iter(means.values())))
+
+    def table(text: Callable[[Evaluation], str]) -> str:
+        return grid(rows, steps, lambda row, step: text(means[row][step]))
+
+    return {name: table(text) for name, text in _CELLS.items()}
 
 
 def _means(runs: Sequence[Sequence[Evaluation]]) -> list[Evaluation]:

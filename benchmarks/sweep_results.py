@@ -30,6 +30,7 @@ from grjax.configs.vehicles10_regularisers import build as vehicles10_regularise
 from benchmarks import over_training
 from benchmarks.environment import environment
 from benchmarks.folders import RESULTS
+from benchmarks.markdown import grid
 from benchmarks.published import beside
 from grjax.errors import exit_in_one_line
 from grjax.sweep import Sweep, Table, results
@@ -54,16 +55,29 @@ Cells = Mapping[tuple[str, str], Cell]
 
 
 def stored(name: str, paths: Sequence[Path]) -> dict[str, Any]:
-    """What is kept of some sweeps: complete runs that the config has, and what they were made by."""
+    """What is kept of some sweeps: complete runs that the config has, and what they were made by.
+
+    'environment' is this one, in which the runs of folders are taken to be made; 'earlier_environments' are
+    other ones, of stored runs, if there are any.
+    """
     trials = {json.dumps(trial, sort_keys=True) for trial in SWEEPS[name]().trials}
     runs: dict[str, Stored] = {}
+    environments = [environment()]
     num_sweeps = 0
     for path in paths:
-        found = json.loads(path.read_text())["runs"] if path.is_file() else _complete(name, path)
-        for run in found:
+        before = json.loads(path.read_text()) if path.is_file() else {"runs": _complete(name, path)}
+        for run in before["runs"]:
             runs[json.dumps(run["overrides"], sort_keys=True)] = run | {"sweep": num_sweeps + run["sweep"]}
-        num_sweeps += 1 + max((run["sweep"] for run in found), default=0)
-    return {"environment": environment(), "runs": [run for key, run in runs.items() if key in trials]}
+        num_sweeps += 1 + max((run["sweep"] for run in before["runs"]), default=0)
+        for each in (before.get("environment"), *before.get("earlier_environments", ())):
+            if each is not None and each not in environments:
+                environments.append(each)
+    now, *earlier = environments
+    return {
+        "environment": now,
+        **({"earlier_environments": earlier} if earlier else {}),
+        "runs": [run for key, run in runs.items() if key in trials],
+    }
 
 
 def _complete(name: str, folder: Path) -> list[dict[str, Any]]:
@@ -138,7 +152,7 @@ def markdown(what: Shown) -> dict[str, str]:
         tables["memorisation"] = _grid(*content(what, "memorisation"), 2)
     wrong = [run for run in what.runs if run["summary"]["memorisation"] is not None]
     if wrong and "evaluations" in wrong[0]:
-        tables |= over_training.tables(wrong, what.table.rows)
+        tables |= over_training.tables(wrong, what.table.trained())
     if "CE" in what.table.rows:
         tables["time"] = _times(what)
     return tables
@@ -149,8 +163,10 @@ def _accuracy(what: Shown, metric: str) -> str:
     table, filled = content(what, metric)
     if not table.published:
         return _grid(table, filled, 1)
-    return _lines(
-        table, _rows(table, filled), lambda row, column: beside(filled[row, column], table.tolerance)
+    return grid(
+        _rows(table, filled),
+        list(table.columns),
+        lambda row, column: beside(filled[row, column], table.tolerance),
     )
 
 
@@ -163,7 +179,9 @@ def within(what: Shown) -> tuple[int, int]:
 
 def _grid(table: Table, filled: Cells, digits: int) -> str:
     """Mean ± standard deviation, of rows that have a value."""
-    return _lines(table, _rows(table, filled), lambda row, column: _number(filled[row, column], digits))
+    return grid(
+        _rows(table, filled), list(table.columns), lambda row, column: _number(filled[row, column], digits)
+    )
 
 
 def _rates(what: Shown) -> str:
@@ -172,7 +190,7 @@ def _rates(what: Shown) -> str:
     _, realised = content(what, "noise_rate_realised")
     rows = {"*realised*": {column: realised[next(iter(table.rows)), column] for column in table.columns}}
     rows |= {row: {column: filled[row, column] for column in table.columns} for row in _rows(table, filled)}
-    return _lines(table, list(rows), lambda row, column: _number(rows[row][column], 2))
+    return grid(rows, list(table.columns), lambda row, column: _number(rows[row][column], 2))
 
 
 def _kept(what: Shown) -> str:
@@ -184,7 +202,7 @@ def _kept(what: Shown) -> str:
         both = purity[row, column].spread(), recall[row, column].spread()
         return " / ".join("–" if each is None else f"{each.mean:.2f}" for each in both)
 
-    return _lines(table, _rows(table, recall), text)
+    return grid(_rows(table, recall), list(table.columns), text)
 
 
 def _times(what: Shown) -> str:
@@ -232,12 +250,6 @@ def _number(cell: Cell, digits: int) -> str:
     return f"{found.mean:.{digits}f}" + ("" if found.std is None else f" ± {found.std:.{digits}f}")
 
 
-def _lines(table: Table, rows: Sequence[str], text: Callable[[str, str], str]) -> str:
-    lines = [f"| | {' | '.join(table.columns)} |", "|---" * (1 + len(table.columns)) + "|"]
-    lines += [f"| {row} | {' | '.join(text(row, column) for column in table.columns)} |" for row in rows]
-    return "\n".join(lines)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("name", choices=SWEEPS, help="of the config")
@@ -258,7 +270,8 @@ def main() -> None:
 def _compact(found: Stored) -> str:
     """JSON with a line for each run."""
     runs = ",\n  ".join(json.dumps(run) for run in found["runs"])
-    return f'{{\n "environment": {json.dumps(found["environment"])},\n "runs": [\n  {runs}\n ]\n}}\n'
+    about = "".join(f' "{key}": {json.dumps(value)},\n' for key, value in found.items() if key != "runs")
+    return f'{{\n{about} "runs": [\n  {runs}\n ]\n}}\n'
 
 
 if __name__ == "__main__":

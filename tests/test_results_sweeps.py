@@ -45,7 +45,8 @@ def test_the_tables_are_those_of_the_runs(stored):
     prose = " ".join(page.split())
     assert f"n = {shown.num_seeds} seed" in prose
     assert f"{len(found['runs'])} runs" in prose
-    assert f"jax {found['environment']['jax']}" in prose
+    for environment in (found["environment"], *found.get("earlier_environments", ())):
+        assert f"jax {environment['jax']}" in prose
 
 
 def run(row, seed, sweep=0, **summary):
@@ -119,9 +120,15 @@ def test_a_stored_file_and_a_folder_together_are_all_their_runs(tmp_path):
 
     folders = [folder("a", lines(first, 0.7)), folder("b", lines(first, 0.8)[:1])]
     before = sweep_results.stored("phuber_mnist_table", folders)
+    assert "earlier_environments" not in before
+    earlier = [before["environment"] | {"jax": "0.10.0"}, before["environment"] | {"jax": "0.9.0"}]
+    before |= {"environment": earlier[0], "earlier_environments": earlier[1:]}
     (tmp_path / "before.json").write_text(sweep_results._compact(before))
     paths = [tmp_path / "before.json", folder("c", lines(second, 0.9))]
-    runs = sweep_results.stored("phuber_mnist_table", paths)["runs"]
+    found = sweep_results.stored("phuber_mnist_table", paths)
+    assert found["environment"]["jax"] not in ("0.10.0", "0.9.0")
+    assert found["earlier_environments"] == earlier
+    runs = found["runs"]
     assert [run["sweep"] for run in runs] == [1] + [0] * 19 + [2] * 20
     assert [run["summary"]["test_accuracy_last"] for run in runs] == [0.8] + [0.7] * 19 + [0.9] * 20
 
