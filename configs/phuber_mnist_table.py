@@ -53,14 +53,10 @@ def build(*, num_seeds: int = 3, first_seed: int = 0, quick: bool = False) -> Sw
     if not quick:
         layer["eval_every_epochs"] = 5.0  # at each epoch evaluation takes two fifths of a run on a CPU
     cells = [{**row, **column} for column in columns.values() for row in ROWS.values()]
+    repetitions = range(first_seed, first_seed + (2 if quick else num_seeds))
     return Sweep(
         base=ConfigDict(phuber_mnist(quick=quick) | layer),
-        trials=chained(
-            *(
-                product(cells, [seed])
-                for seed in seeds(range(first_seed, first_seed + (2 if quick else num_seeds)))
-            )
-        ),
+        trials=chained(*(product(cells, [seed]) for seed in seeds(repetitions))),
         table=Table(
             title="Digits, a few steps" if quick else "MNIST, LeNet",
             rows=ROWS,

@@ -10,8 +10,8 @@ configs/gr_vehicles10.py and, for lam, beta, weight decay and dropout rate, of T
 set beside a published one, only orderings. Nothing was tuned.
 
 16 runs a seed, at 40% noise first. A run takes some 30 minutes of one core (`--config.sweep.workers=2` with
-`GRJAX_TUNE_HOST=malloc`, two AMD EPYC cores). What was run is in
-docs/results/vehicles10_regularisers.md.
+`GRJAX_TUNE_HOST=malloc`, two AMD EPYC cores); `:first_seed=1,num_seeds=1` is another machine's share. What
+was run is in docs/results/vehicles10_regularisers.md.
 """
 
 from typing import Any
@@ -48,11 +48,10 @@ SHORT: dict[str, Any] = {
 def build(*, num_seeds: int = 2, first_seed: int = 0, quick: bool = False) -> Sweep:
     columns = {"symmetric .4": COLUMNS["symmetric .4"]} if quick else COLUMNS
     cells = product(list(columns.values()), list(ROWS.values()))
+    repetitions = range(first_seed, first_seed + num_seeds)
     return Sweep(
         base=ConfigDict(gr_vehicles10(quick=quick) | (card.QUICK_TABLE if quick else SHORT)),
-        trials=chained(
-            *(product(cells, [seed]) for seed in seeds(range(first_seed, first_seed + num_seeds)))
-        ),
+        trials=chained(*(product(cells, [seed]) for seed in seeds(repetitions))),
         table=Table(
             title="Digits, a few steps" if quick else "Regularisers, Vehicles-10, ResNet-20, 2,400 steps",
             rows=ROWS,
